@@ -1,0 +1,25 @@
+package deps
+
+import (
+	_ "github.com/adhocore/gronx"
+	_ "github.com/caddyserver/caddy/v2"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	_ "github.com/corazawaf/coraza-coreruleset/v4"
+	_ "github.com/corazawaf/coraza/v3"
+	_ "github.com/dgraph-io/badger/v4"
+	_ "github.com/dop251/goja"
+	_ "github.com/evanw/esbuild/pkg/api"
+	_ "github.com/gaissmai/bart"
+	_ "github.com/go-sourcemap/sourcemap"
+	_ "github.com/maypok86/otter/v2"
+	_ "github.com/ncruces/go-sqlite3"
+	_ "github.com/ncruces/go-sqlite3/driver"
+	_ "github.com/pelletier/go-toml/v2"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/tidwall/jsonc"
+	_ "github.com/tink-crypto/tink-go/v2/aead"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/net/idna"
+	_ "golang.org/x/net/publicsuffix"
+	_ "pgregory.net/rapid"
+)
