@@ -1,0 +1,194 @@
+package agentruntime
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Host is everything that code may ask of the world outside its runtime. A Host belongs to one invocation: what is
+// asked through it is decided, and written down, for that invocation alone. All methods are safe for concurrent use
+// and give up when ctx ends. Decisions are made behind Host, never in front of it: the caller is not trusted.
+//
+// Nothing of goja and nothing of Caddy crosses this line, only plain data and io streams.
+type Host interface {
+	// Fetch sends req to target and returns the answer with its headers; the body streams. The caller closes it.
+	// The error of a refused request is a *RefusedError.
+	Fetch(ctx context.Context, target Target, req *Request) (*Response, error)
+
+	// Call runs a public method of the actor that target names. args and the result are values as
+	// Serialize writes them. An exception of the method is a *RemoteError.
+	Call(ctx context.Context, target Target, method string, args []byte) ([]byte, error)
+
+	// KV does one operation on the key-value namespace bound as op.Binding.
+	KV(ctx context.Context, op KVOp) (KVResult, error)
+
+	// Secret opens the secret bound as binding. The value must not be kept, logged or put in an error.
+	Secret(ctx context.Context, binding string) (string, error)
+
+	// Emit hands over something that happened: a log line, an exception, a data point. It never blocks.
+	Emit(Event)
+}
+
+// TargetKind says where a request made by code goes.
+type TargetKind uint8
+
+const (
+	// TargetEgress is the world outside, through the agent's egress policy: the global fetch.
+	TargetEgress TargetKind = iota
+	// TargetOrigin is the next handler behind the agent: env.ORIGIN.
+	TargetOrigin
+	// TargetActor is a durable actor of a bound namespace.
+	TargetActor
+)
+
+// Target names the receiver of a Fetch or a Call.
+type Target struct {
+	Kind TargetKind
+	// Binding is the name under which the agent's configuration binds the namespace. Only for TargetActor.
+	Binding string
+	// Actor is the actor's id, 64 hex digits. Only for TargetActor.
+	Actor string
+	// Name is the name the id was made from, empty for a unique id. Only for TargetActor.
+	Name string
+}
+
+// Request is an HTTP request on its way into or out of code.
+type Request struct {
+	Method string
+	URL    string // absolute
+	Header http.Header
+	Body   io.ReadCloser // nil: none
+	// ContentLength is the body's size in bytes, -1 when it is not known.
+	ContentLength int64
+	// Redirect is follow (the default when empty), manual or error.
+	Redirect string
+	// CF is the JSON of request.cf, empty for none. Only on the way in.
+	CF []byte
+}
+
+// Response is an HTTP response on its way out of or into code.
+type Response struct {
+	Status     int
+	StatusText string
+	Header     http.Header
+	Body       io.ReadCloser // nil: none
+	// URL is the address that answered, after redirects. Only on the way in.
+	URL        string
+	Redirected bool
+}
+
+// RefusedError is what Host.Fetch returns when a policy said no. Code sees an Error with this name, code and message.
+type RefusedError struct {
+	Code    string // such as EGRESS_DENIED
+	Rule    string // the rule that refused
+	Message string // a sentence without addresses or secrets
+}
+
+func (e *RefusedError) Error() string { return e.Message }
+
+// RemoteError is an exception thrown by the code of another runtime, such as an actor's method.
+type RemoteError struct {
+	Name    string // Error, TypeError, ...
+	Message string
+	Stack   string
+	// Retryable, Overloaded and Reset become .retryable, .overloaded and .durableObjectReset, as in Cloudflare.
+	Retryable, Overloaded, Reset bool
+}
+
+func (e *RemoteError) Error() string { return e.Name + ": " + e.Message }
+
+// KVOp is one operation on a key-value namespace.
+type KVOp struct {
+	Binding string
+	Verb    KVVerb
+	Key     string
+	Value   []byte
+	// Metadata is JSON, at most 1,024 bytes, nil for none.
+	Metadata []byte
+	// Expiration is the absolute end of the key's life, zero for none.
+	Expiration time.Time
+	Prefix     string
+	Cursor     string
+	Limit      int
+}
+
+// KVVerb is the kind of a KVOp.
+type KVVerb uint8
+
+const (
+	KVGet KVVerb = iota
+	KVPut
+	KVDelete
+	KVList
+)
+
+// KVResult is the answer to a KVOp.
+type KVResult struct {
+	Found    bool
+	Value    []byte
+	Metadata []byte
+	Keys     []KVKey
+	Complete bool
+	Cursor   string
+}
+
+// KVKey is one row of a listing.
+type KVKey struct {
+	Name       string
+	Expiration time.Time
+	Metadata   []byte
+}
+
+// Event is something that happened in an invocation. Exactly one field is set.
+type Event struct {
+	Log       *Log
+	Exception *Exception
+	Point     *DataPoint
+}
+
+// Log is one call of console.log and its like.
+type Log struct {
+	Time    time.Time
+	Level   string // debug, info, log, warn, error
+	Message string // arguments formatted and joined by spaces
+}
+
+// Exception is an uncaught error of the code.
+type Exception struct {
+	Time    time.Time
+	Name    string
+	Message string
+	Stack   string // mapped to the author's files, one frame a line
+}
+
+// DataPoint is one writeDataPoint of an analytics binding.
+type DataPoint struct {
+	Binding string
+	Indexes []string
+	Blobs   []string
+	Doubles []float64
+}
+
+// Outcome says how an invocation ended, in Cloudflare's words.
+type Outcome string
+
+const (
+	OutcomeOK               Outcome = "ok"
+	OutcomeException        Outcome = "exception"
+	OutcomeExceededCPU      Outcome = "exceededCpu"
+	OutcomeExceededWallTime Outcome = "exceededWallTime"
+	OutcomeCanceled         Outcome = "canceled"
+)
+
+// Report is the end of an invocation, after its body was sent and its waitUntil promises settled.
+type Report struct {
+	Outcome Outcome
+	CPU     time.Duration // spent running JavaScript, not waiting
+	Wall    time.Duration
+	// LogsDropped counts log lines past the limit on log volume.
+	LogsDropped int
+	// Subrequests counts what was sent out: fetches, calls, KV operations.
+	Subrequests int
+}

@@ -1,0 +1,123 @@
+package agentruntime
+
+import (
+	"github.com/dop251/goja"
+)
+
+// realm is one runtime with the Web APIs in reach: what a Web API's implementation needs of the isolate it lives in.
+// It belongs to its loop: everything here runs on the loop, except post and what settle says.
+type realm struct {
+	rt   *goja.Runtime
+	loop *loop
+
+	// slot is the symbol of the property that holds an object's native state.
+	slot *goja.Symbol
+	// made holds the globals touched so far, by name.
+	made map[string]goja.Value
+}
+
+// globalMaker makes one global at its first touch.
+type globalMaker func(r *realm) goja.Value
+
+// globals is the table of every lazy global, filled by the files that own the APIs, in their init functions. It is
+// read-only once the program runs.
+var globals = map[string]globalMaker{}
+
+// newRealm makes a runtime whose global object's prototype makes each Web API at first touch, so that a fresh runtime
+// costs what it uses and no more.
+func newRealm(l *loop) *realm {
+	rt := goja.New()
+	r := &realm{rt: rt, loop: l, slot: goja.NewSymbol("gatehouse.native"), made: map[string]goja.Value{}}
+	rt.SetMaxCallStackSize(2000)
+	_ = rt.GlobalObject().SetPrototype(rt.NewDynamicObject(&lazyGlobals{r: r, over: rt.GlobalObject().Prototype()}))
+	return r
+}
+
+// global returns the named global, making it at first touch. It is nil for an unknown name.
+func (r *realm) global(name string) goja.Value {
+	if v, ok := r.made[name]; ok {
+		return v
+	}
+	mk, ok := globals[name]
+	if !ok {
+		return nil
+	}
+	v := mk(r)
+	r.made[name] = v
+	_ = r.rt.GlobalObject().DefineDataProperty(name, v, goja.FLAG_TRUE, goja.FLAG_FALSE, goja.FLAG_TRUE)
+	return v
+}
+
+// prototype returns the prototype object of the named global class.
+func (r *realm) prototype(class string) *goja.Object {
+	return r.global(class).(*goja.Object).Get("prototype").(*goja.Object)
+}
+
+// native is the holder of an object's Go state. Being a DynamicObject it is cheap to make and comes back by Export.
+type native struct{ state any }
+
+func (*native) Get(string) goja.Value       { return nil }
+func (*native) Set(string, goja.Value) bool { return false }
+func (*native) Has(string) bool             { return false }
+func (*native) Delete(string) bool          { return false }
+func (*native) Keys() []string              { return nil }
+
+// attach gives obj its Go state. obj is usually call.This of a constructor, so subclasses work.
+func (r *realm) attach(obj *goja.Object, state any) {
+	_ = obj.DefineDataPropertySymbol(r.slot, r.rt.NewDynamicObject(&native{state}), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
+}
+
+// newNative makes an object of the named global class around state, without running the class's constructor.
+func (r *realm) newNative(class string, state any) *goja.Object {
+	obj := r.rt.CreateObject(r.prototype(class))
+	r.attach(obj, state)
+	return obj
+}
+
+// nativeOf returns the Go state of v if v is an object that holds a T.
+func nativeOf[T any](r *realm, v goja.Value) (T, bool) {
+	var zero T
+	obj, ok := v.(*goja.Object)
+	if !ok {
+		return zero, false
+	}
+	h, ok := obj.GetSymbol(r.slot).(*goja.Object)
+	if !ok {
+		return zero, false
+	}
+	n, ok := h.Export().(*native)
+	if !ok {
+		return zero, false
+	}
+	t, ok := n.state.(T)
+	return t, ok
+}
+
+// typeError makes a thrown TypeError; use as panic(r.typeError(...)) inside a native function.
+func (r *realm) typeError(msg string) *goja.Object { return r.rt.NewTypeError(msg) }
+
+// lazyGlobals is the prototype of the global object. What it does not know it leaves to Object.prototype.
+type lazyGlobals struct {
+	r    *realm
+	over *goja.Object
+}
+
+func (g *lazyGlobals) Get(key string) goja.Value {
+	if v := g.r.global(key); v != nil {
+		return v
+	}
+	return g.over.Get(key)
+}
+
+func (g *lazyGlobals) Set(key string, v goja.Value) bool {
+	_ = g.r.rt.GlobalObject().DefineDataProperty(key, v, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+	return true
+}
+
+func (g *lazyGlobals) Has(key string) bool {
+	_, ok := globals[key]
+	return ok
+}
+
+func (g *lazyGlobals) Delete(string) bool { return true }
+func (g *lazyGlobals) Keys() []string     { return nil }
