@@ -1,0 +1,151 @@
+package record
+
+import "time"
+
+// Kind says what began the work that a record tells of.
+type Kind string
+
+const (
+	KindFetch     Kind = "fetch"
+	KindAlarm     Kind = "alarm"
+	KindScheduled Kind = "scheduled"
+	KindTail      Kind = "tail"
+)
+
+// Entry is a record's content, and its JSON form. Empty parts are left out. No value of a secret, no request body and
+// no query string is ever part of it.
+type Entry struct {
+	// What it was.
+	ID      string    `json:"id"`
+	Time    time.Time `json:"time"`
+	TraceID string    `json:"trace_id,omitempty"`
+	Kind    Kind      `json:"kind"`
+	Site    string    `json:"site,omitempty"`
+	Method  string    `json:"method,omitempty"`
+	Path    string    `json:"path,omitempty"`
+	Agent   string    `json:"agent,omitempty"`
+	Version string    `json:"version,omitempty"`
+	Actor   string    `json:"actor,omitempty"`
+
+	Who     Who     `json:"who"`
+	Decided Decided `json:"decided"`
+	Chain   []Hop   `json:"chain,omitempty"`
+	Did     Did     `json:"did"`
+	Out     Out     `json:"out"`
+}
+
+// Who is what is known of the client.
+type Who struct {
+	ClientIP      string   `json:"client_ip,omitempty"`
+	UserAgent     string   `json:"user_agent,omitempty"`
+	VerifiedAgent string   `json:"verified_agent,omitempty"`
+	Subject       string   `json:"subject,omitempty"`
+	JA4           string   `json:"ja4,omitempty"`
+	BotScore      int      `json:"bot_score,omitempty"` // 1..99, 0: not computed
+	BotReasons    []string `json:"bot_reasons,omitempty"`
+}
+
+// Decided is what the stages before the code said.
+type Decided struct {
+	// RefusedBy names the stage that ended the request before any code ran, empty if none did.
+	RefusedBy string         `json:"refused_by,omitempty"`
+	Throttle  []ZoneDecision `json:"throttle,omitempty"`
+	WAF       *WAFDecision   `json:"waf,omitempty"`
+	Bot       string         `json:"bot,omitempty"` // pass or block
+	Access    string         `json:"access,omitempty"`
+	Challenge string         `json:"challenge,omitempty"`
+}
+
+// ZoneDecision is one throttle zone's word.
+type ZoneDecision struct {
+	Zone      string `json:"zone"`
+	Allowed   bool   `json:"allowed"`
+	Limit     int    `json:"limit"`
+	Remaining int    `json:"remaining"`
+}
+
+// WAFDecision is the WAF's word: action is pass, detect or block.
+type WAFDecision struct {
+	Action string    `json:"action"`
+	Score  int       `json:"score"`
+	Rules  []WAFRule `json:"rules,omitempty"`
+}
+
+// WAFRule is a rule that matched. The data that matched is not kept.
+type WAFRule struct {
+	ID       int      `json:"id"`
+	Message  string   `json:"message,omitempty"`
+	Severity string   `json:"severity,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+}
+
+// Hop is one agent that the request came through before.
+type Hop struct {
+	Agent  string `json:"agent"`
+	Actor  string `json:"actor,omitempty"`
+	Method string `json:"method,omitempty"`
+}
+
+// Did is what the code did.
+type Did struct {
+	// Ran says that code ran at all.
+	Ran        bool        `json:"ran"`
+	Calls      []Call      `json:"calls,omitempty"`
+	Tools      []Tool      `json:"tools,omitempty"`
+	Storage    Storage     `json:"storage"`
+	Logs       []Log       `json:"logs,omitempty"`
+	Exceptions []Exception `json:"exceptions,omitempty"`
+	Points     int         `json:"points,omitempty"` // data points written
+}
+
+// Call is one thing sent out: through egress, to an actor or to the origin.
+type Call struct {
+	Kind     string  `json:"kind"` // egress, actor, origin
+	Host     string  `json:"host,omitempty"`
+	Method   string  `json:"method,omitempty"`
+	Actor    string  `json:"actor,omitempty"`
+	Status   int     `json:"status,omitempty"`
+	BytesOut int64   `json:"bytes_out,omitempty"`
+	BytesIn  int64   `json:"bytes_in,omitempty"`
+	Millis   float64 `json:"ms"`
+	Decision string  `json:"decision,omitempty"` // allow or refuse, for egress
+	Rule     string  `json:"rule,omitempty"`
+	Error    string  `json:"error,omitempty"`
+}
+
+// Tool is one tool call.
+type Tool struct {
+	Name   string  `json:"name"`
+	Millis float64 `json:"ms"`
+	Error  string  `json:"error,omitempty"`
+}
+
+// Storage counts the operations on actors' storage and on KV namespaces.
+type Storage struct {
+	KV int `json:"kv,omitempty"`
+}
+
+// Log is a line that the code logged.
+type Log struct {
+	Time    time.Time `json:"time"`
+	Level   string    `json:"level"`
+	Message string    `json:"message"`
+}
+
+// Exception is an error that the code did not catch.
+type Exception struct {
+	Time    time.Time `json:"time"`
+	Name    string    `json:"name"`
+	Message string    `json:"message"`
+	Stack   string    `json:"stack,omitempty"`
+}
+
+// Out is what came out.
+type Out struct {
+	Status      int     `json:"status,omitempty"`
+	Outcome     string  `json:"outcome"` // ok, exception, exceededCpu, exceededWallTime, canceled, refused
+	CPUMillis   float64 `json:"cpu_ms"`
+	WallMillis  float64 `json:"wall_ms"`
+	Bytes       int64   `json:"bytes"`
+	LogsDropped int     `json:"logs_dropped,omitempty"`
+}

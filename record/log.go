@@ -1,0 +1,93 @@
+package record
+
+import (
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// LogSink writes each entry as one structured event to a zap logger: the message is the record's kind, the fields are
+// the entry's parts, empty ones left out.
+type LogSink struct{ Logger *zap.Logger }
+
+// Emit writes the entry at info level, at error level when the code failed.
+func (s LogSink) Emit(e *Entry) {
+	level := zapcore.InfoLevel
+	if len(e.Did.Exceptions) > 0 {
+		level = zapcore.ErrorLevel
+	}
+	if c := s.Logger.Check(level, string(e.Kind)); c != nil {
+		c.Write(zap.Inline(e))
+	}
+}
+
+// MarshalLogObject writes the entry's fields.
+func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("id", e.ID)
+	addString(enc, "trace_id", e.TraceID)
+	addString(enc, "site", e.Site)
+	addString(enc, "method", e.Method)
+	addString(enc, "path", e.Path)
+	addString(enc, "agent", e.Agent)
+	addString(enc, "version", e.Version)
+	addString(enc, "actor", e.Actor)
+	addString(enc, "client_ip", e.Who.ClientIP)
+	addString(enc, "user_agent", e.Who.UserAgent)
+	addString(enc, "verified_agent", e.Who.VerifiedAgent)
+	addString(enc, "subject", e.Who.Subject)
+	addString(enc, "ja4", e.Who.JA4)
+	if e.Who.BotScore > 0 {
+		enc.AddInt("bot_score", e.Who.BotScore)
+		if len(e.Who.BotReasons) > 0 {
+			zap.Strings("bot_reasons", e.Who.BotReasons).AddTo(enc)
+		}
+	}
+	addString(enc, "refused_by", e.Decided.RefusedBy)
+	addString(enc, "bot", e.Decided.Bot)
+	addString(enc, "access", e.Decided.Access)
+	addString(enc, "challenge", e.Decided.Challenge)
+	if len(e.Decided.Throttle) > 0 {
+		zap.Reflect("throttle", e.Decided.Throttle).AddTo(enc)
+	}
+	if e.Decided.WAF != nil {
+		zap.Reflect("waf", e.Decided.WAF).AddTo(enc)
+	}
+	if len(e.Chain) > 0 {
+		zap.Reflect("chain", e.Chain).AddTo(enc)
+	}
+	enc.AddBool("ran", e.Did.Ran)
+	if len(e.Did.Calls) > 0 {
+		zap.Reflect("calls", e.Did.Calls).AddTo(enc)
+	}
+	if len(e.Did.Tools) > 0 {
+		zap.Reflect("tools", e.Did.Tools).AddTo(enc)
+	}
+	if e.Did.Storage != (Storage{}) {
+		zap.Reflect("storage", e.Did.Storage).AddTo(enc)
+	}
+	if len(e.Did.Logs) > 0 {
+		zap.Reflect("logs", e.Did.Logs).AddTo(enc)
+	}
+	if len(e.Did.Exceptions) > 0 {
+		zap.Reflect("exceptions", e.Did.Exceptions).AddTo(enc)
+	}
+	if e.Did.Points > 0 {
+		enc.AddInt("points", e.Did.Points)
+	}
+	if e.Out.Status > 0 {
+		enc.AddInt("status", e.Out.Status)
+	}
+	enc.AddString("outcome", e.Out.Outcome)
+	enc.AddFloat64("cpu_ms", e.Out.CPUMillis)
+	enc.AddFloat64("wall_ms", e.Out.WallMillis)
+	enc.AddInt64("bytes", e.Out.Bytes)
+	if e.Out.LogsDropped > 0 {
+		enc.AddInt("logs_dropped", e.Out.LogsDropped)
+	}
+	return nil
+}
+
+func addString(enc zapcore.ObjectEncoder, key, value string) {
+	if value != "" {
+		enc.AddString(key, value)
+	}
+}

@@ -1,0 +1,115 @@
+package record
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Tail fans entries out to those who watch. A watcher that reads too slowly loses entries, and is told how many; it
+// never slows a request. The zero value works. Safe for concurrent use.
+type Tail struct {
+	mu       sync.RWMutex
+	watchers map[*Watcher]struct{}
+	count    atomic.Int32
+}
+
+// Filter chooses entries. A zero field chooses all.
+type Filter struct {
+	Agent   string
+	Outcome string
+	Method  string
+	// Status is a code such as 404, or a class given by its first digit, such as 4.
+	Status int
+	// IP is the client's address.
+	IP string
+	// Text must stand in a log line, an exception's message or the path.
+	Text string
+}
+
+// Watcher receives the entries that pass its filter.
+type Watcher struct {
+	// C gives the entries. It is never closed.
+	C       <-chan *Entry
+	c       chan *Entry
+	filter  Filter
+	dropped atomic.Int64
+}
+
+// watcherBuffer is how many entries a watcher may lag behind.
+const watcherBuffer = 1024
+
+// Watch begins to watch. End it with Leave.
+func (t *Tail) Watch(f Filter) *Watcher {
+	c := make(chan *Entry, watcherBuffer)
+	w := &Watcher{C: c, c: c, filter: f}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.watchers == nil {
+		t.watchers = map[*Watcher]struct{}{}
+	}
+	t.watchers[w] = struct{}{}
+	t.count.Store(int32(len(t.watchers)))
+	return w
+}
+
+// Leave ends w.
+func (t *Tail) Leave(w *Watcher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.watchers, w)
+	t.count.Store(int32(len(t.watchers)))
+}
+
+// Emit hands e to each watcher whose filter passes it.
+func (t *Tail) Emit(e *Entry) {
+	if t.count.Load() == 0 {
+		return
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for w := range t.watchers {
+		if !w.filter.Match(e) {
+			continue
+		}
+		select {
+		case w.c <- e:
+		default:
+			w.dropped.Add(1)
+		}
+	}
+}
+
+// Dropped says how many entries w lost since the last call.
+func (w *Watcher) Dropped() int64 { return w.dropped.Swap(0) }
+
+// Match says whether e passes the filter.
+func (f Filter) Match(e *Entry) bool {
+	switch {
+	case f.Agent != "" && f.Agent != e.Agent,
+		f.Outcome != "" && f.Outcome != e.Out.Outcome,
+		f.Method != "" && !strings.EqualFold(f.Method, e.Method),
+		f.IP != "" && f.IP != e.Who.ClientIP,
+		f.Status >= 10 && f.Status != e.Out.Status,
+		f.Status > 0 && f.Status < 10 && f.Status != e.Out.Status/100:
+		return false
+	}
+	return f.Text == "" || e.contains(f.Text)
+}
+
+func (e *Entry) contains(text string) bool {
+	if strings.Contains(e.Path, text) {
+		return true
+	}
+	for _, l := range e.Did.Logs {
+		if strings.Contains(l.Message, text) {
+			return true
+		}
+	}
+	for _, x := range e.Did.Exceptions {
+		if strings.Contains(x.Message, text) {
+			return true
+		}
+	}
+	return false
+}
