@@ -14,6 +14,14 @@ type realm struct {
 	slot *goja.Symbol
 	// made holds the globals touched so far, by name.
 	made map[string]goja.Value
+
+	// at is the scope of the code that runs, resumed what the jobs that run will give back.
+	at      *scope
+	resumed []*scope
+	// pending counts asynchronous operations under way: while it is zero and the loop is empty nothing can come.
+	pending int
+	// faulted is the first error of the turn that no JavaScript can catch.
+	faulted error
 }
 
 // globalMaker makes one global at its first touch.
@@ -29,6 +37,7 @@ func newRealm(l *loop) *realm {
 	rt := goja.New()
 	r := &realm{rt: rt, loop: l, slot: goja.NewSymbol("gatehouse.native"), made: map[string]goja.Value{}}
 	rt.SetMaxCallStackSize(2000)
+	rt.SetAsyncContextTracker(tracker{r})
 	_ = rt.GlobalObject().SetPrototype(rt.NewDynamicObject(&lazyGlobals{r: r, over: rt.GlobalObject().Prototype()}))
 	return r
 }

@@ -1,0 +1,39 @@
+package agentruntime
+
+// scope is where running code belongs: its invocation and, in an actor, the critical section it is in. It follows
+// promise jobs, timers and asynchronous operations.
+type scope struct {
+	inv *invocation
+}
+
+// tracker carries the scope through promise jobs (goja.AsyncContextTracker).
+type tracker struct{ r *realm }
+
+func (t tracker) Grab() any { return t.r.at }
+
+func (t tracker) Resumed(obj any) {
+	t.r.resumed = append(t.r.resumed, t.r.at)
+	if s, ok := obj.(*scope); ok && s != nil {
+		t.r.at = s
+	}
+}
+
+func (t tracker) Exited() {
+	last := len(t.r.resumed) - 1
+	t.r.at = t.r.resumed[last]
+	t.r.resumed = t.r.resumed[:last]
+}
+
+// scope returns the scope of the running code, never nil while code runs.
+func (r *realm) scope() *scope { return r.at }
+
+// enter makes s the scope of what runs next and returns what leave takes to undo it.
+func (r *realm) enter(s *scope) (prev *scope) {
+	prev, r.at = r.at, s
+	return prev
+}
+
+func (r *realm) leave(prev *scope) { r.at = prev }
+
+// current returns the invocation whose code runs now. It is never nil while code runs.
+func (r *realm) current() *invocation { return r.at.inv }
