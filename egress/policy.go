@@ -1,0 +1,180 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of a Config's zero values.
+const (
+	DefaultRedirects   = 5
+	DefaultMaxResponse = 50 << 20 // bytes
+	DefaultMaxRequest  = 10 << 20 // bytes
+	DefaultTimeout     = 30 * time.Second
+)
+
+// Unlimited turns a size limit off; NoRedirects makes a policy follow none.
+const (
+	Unlimited   = -1
+	NoRedirects = -1
+)
+
+// idleTimeout is how long an unused connection is kept. It is short because a
+// pooled connection's address was checked when it was opened.
+const idleTimeout = 15 * time.Second
+
+// maxHeaderBytes bounds a response's header.
+const maxHeaderBytes = 256 << 10
+
+// Config describes a policy. Its zero value refuses every request.
+type Config struct {
+	// Name is the policy's name in errors and records.
+	Name string
+	// Allow are the rules; a request needs one that fits it.
+	Allow []Rule
+	// AllowIP are prefixes whose addresses may be dialled although they are not
+	// public unicast. They open addresses, not names: an allow rule must still
+	// name the host.
+	AllowIP []netip.Prefix
+	// Deny are names that are refused with their subdomains, and IP addresses
+	// that are never dialled. They win over Allow and AllowIP.
+	Deny []string
+	// Redirects is how many redirects one request may follow. 0 means
+	// DefaultRedirects, NoRedirects none.
+	Redirects int
+	// MaxRequest is the most bytes of a request body. 0 means
+	// DefaultMaxRequest, Unlimited any.
+	MaxRequest int64
+	// MaxResponse is the most bytes of a response body, counted after
+	// transparent decompression. 0 means DefaultMaxResponse, Unlimited any.
+	MaxResponse int64
+	// Timeout bounds the time from Do until the headers of the final response,
+	// over all redirects, with look-up, connection and sending of the request
+	// body. 0 means DefaultTimeout. The response body streams after it and is
+	// bounded by the caller's context.
+	Timeout time.Duration
+	// Resolver looks names up; nil means the system's resolver.
+	Resolver Resolver
+	// Dial opens a connection to a checked address, always "tcp" and IP:port;
+	// nil means a net.Dialer.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS is the base of the client's TLS configuration, for roots of a private
+	// authority; nil means the system's roots. The name to verify is always the
+	// host of the URL. At least TLS 1.2 is used.
+	TLS *tls.Config
+}
+
+// Policy sends the requests it allows. It is safe for concurrent use. The zero
+// Policy and a nil *Policy refuse everything by the rule RuleNoPolicy.
+type Policy struct {
+	name        string
+	rules       *ruleSet
+	addresses   *addressSet
+	redirects   int
+	maxRequest  int64 // negative: unlimited
+	maxResponse int64 // negative: unlimited
+	timeout     time.Duration
+	transport   *http.Transport
+	closed      atomic.Bool
+}
+
+// None is the policy of an agent that has none: everything is refused.
+var None = &Policy{}
+
+// New makes a policy. It opens nothing. An error names the rule that is wrong.
+func New(config Config) (*Policy, error) {
+	fail := func(err error) (*Policy, error) {
+		return nil, fmt.Errorf("egress: policy %q: %w", config.Name, err)
+	}
+	rules, denied, err := newRuleSet(config.Allow, config.Deny)
+	if err != nil {
+		return fail(err)
+	}
+	addresses := &addressSet{deny: denied}
+	for _, prefix := range config.AllowIP {
+		if !prefix.IsValid() {
+			return fail(fmt.Errorf("allow_ip %q: the prefix is not valid", prefix))
+		}
+		addresses.allow = append(addresses.allow, prefix.Masked())
+	}
+	switch {
+	case config.Timeout < 0:
+		return fail(fmt.Errorf("timeout %v is negative", config.Timeout))
+	case config.Redirects < NoRedirects:
+		return fail(fmt.Errorf("redirects %d is negative", config.Redirects))
+	case config.MaxResponse < Unlimited, config.MaxRequest < Unlimited:
+		return fail(fmt.Errorf("a size limit is negative"))
+	}
+	p := &Policy{
+		name:        config.Name,
+		rules:       rules,
+		addresses:   addresses,
+		redirects:   max(orDefault(config.Redirects, DefaultRedirects), 0),
+		maxRequest:  orDefault(config.MaxRequest, DefaultMaxRequest),
+		maxResponse: orDefault(config.MaxResponse, DefaultMaxResponse),
+		timeout:     orDefault(config.Timeout, DefaultTimeout),
+	}
+	p.transport = newTransport(config, addresses)
+	return p, nil
+}
+
+// newTransport makes the policy's own connection pool. Proxies of the
+// environment are not consulted: they would dial in our place.
+func newTransport(config Config, addresses *addressSet) *http.Transport {
+	d := &dialer{resolver: config.Resolver, addresses: addresses, dial: config.Dial}
+	if d.resolver == nil {
+		d.resolver = systemResolver{&net.Resolver{}}
+	}
+	if d.dial == nil {
+		d.dial = (&net.Dialer{}).DialContext
+	}
+	settings := &tls.Config{}
+	if config.TLS != nil {
+		settings = config.TLS.Clone()
+	}
+	settings.ServerName = ""
+	settings.MinVersion = max(settings.MinVersion, tls.VersionTLS12)
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            d.DialContext,
+		TLSClientConfig:        settings,
+		TLSHandshakeTimeout:    dialTimeout,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    4,
+		MaxIdleConns:           64,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	}
+}
+
+// Name is the name from the Config.
+func (p *Policy) Name() string {
+	if p == nil {
+		return ""
+	}
+	return p.name
+}
+
+// Close drops the connections no request is using. Requests that are under way,
+// or that still come from work begun before a reload, are served, each on a
+// connection of its own that is closed after it.
+func (p *Policy) Close() {
+	if p == nil || p.transport == nil {
+		return
+	}
+	p.closed.Store(true)
+	p.transport.CloseIdleConnections()
+}
+
+func orDefault[T int | int64 | time.Duration](value, fallback T) T {
+	if value == 0 {
+		return fallback
+	}
+	return value
+}
