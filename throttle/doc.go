@@ -1,0 +1,8 @@
+// Package throttle decides whether one more request of a key may pass: rates,
+// local zones (GCRA on this node), the exact window that strict zones count
+// with, and the response headers that tell a client where it stands.
+//
+// It owns the algorithms and their bounded state in memory. It must not know
+// Caddy, how a key is made from a request, or where a strict count is kept:
+// a durable actor implements Counter by running Take over its own Slots.
+package throttle
