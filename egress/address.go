@@ -75,18 +75,19 @@ type addressSet struct {
 // may. An IPv4-mapped address is permitted when its own form or its IPv4 address
 // is covered by a prefix. A NAT64, 6to4 or Teredo address must be covered itself
 // and each IPv4 address inside it must be permitted as well.
-func (s *addressSet) refuse(addr netip.Addr) (rule, reason string) {
+func (s *addressSet) refuse(addr netip.Addr) (reason string) {
 	if !addr.IsValid() || addr.Zone() != "" {
-		return RuleAddress, "the host has an address with a zone id or none"
+		return "the host has an address with a zone id or none"
 	}
 	for _, denied := range s.deny {
 		if denied == addr.Unmap() {
-			return "deny " + denied.String(), "the host's address is denied"
+			// The rule's text would tell agent code the address.
+			return "the host's address is denied"
 		}
 	}
 	class := classify(addr)
 	if class == "" {
-		return "", ""
+		return ""
 	}
 	bits, covered := s.covers(addr)
 	if addr.Is4In6() {
@@ -94,18 +95,18 @@ func (s *addressSet) refuse(addr netip.Addr) (rule, reason string) {
 		covered = covered || inner
 	}
 	if !covered {
-		return RuleAddress, "the host has " + class + " address and no allow_ip covers it"
+		return "the host has " + class + " address and no allow_ip covers it"
 	}
 	inner, known := embedded(addr, bits)
 	if !known {
-		return RuleAddress, "the host has " + class + " address and the allow_ip that covers it does not say where its IPv4 address lies"
+		return "the host has " + class + " address and the allow_ip that covers it does not say where its IPv4 address lies"
 	}
 	for _, v4 := range inner {
-		if rule, reason := s.refuse(v4); rule != "" {
-			return rule, reason
+		if reason := s.refuse(v4); reason != "" {
+			return reason
 		}
 	}
-	return "", ""
+	return ""
 }
 
 // covers returns the length of the longest allow_ip prefix that holds addr.

@@ -85,7 +85,10 @@ func (b *responseBody) Close() error {
 func (b *responseBody) tooLarge() error {
 	r := b.hop.refusal(RuleResponse, "the response body is larger than the policy's limit")
 	r.code = CodeResponseTooLarge
-	b.end(r.Reason)
+	b.once.Do(func() {
+		b.hop.report(Refused, r.Rule, r.Reason, b.read.Load())
+		b.hop.release()
+	})
 	return r
 }
 

@@ -19,6 +19,9 @@ type Resolver interface {
 // dialTimeout bounds one look-up and the connection attempts that follow it.
 const dialTimeout = 10 * time.Second
 
+// maxAttempts is how many addresses of an answer are tried.
+const maxAttempts = 8
+
 // attemptTimeout is the least time one address is given while others remain.
 const attemptTimeout = 2 * time.Second
 
@@ -30,7 +33,7 @@ type dialer struct {
 }
 
 // dialRefusal is what an address check returns through net/http.
-type dialRefusal struct{ rule, reason string }
+type dialRefusal struct{ reason string }
 
 func (e *dialRefusal) Error() string { return e.reason }
 
@@ -54,10 +57,11 @@ func (d *dialer) DialContext(ctx context.Context, _, addr string) (net.Conn, err
 		return nil, err
 	}
 	for _, a := range addrs {
-		if rule, reason := d.addresses.refuse(a); rule != "" {
-			return nil, &dialRefusal{rule, reason}
+		if reason := d.addresses.refuse(a); reason != "" {
+			return nil, &dialRefusal{reason}
 		}
 	}
+	addrs = addrs[:min(len(addrs), maxAttempts)]
 	for i, a := range addrs {
 		conn, err := d.attempt(ctx, netip.AddrPortFrom(a.Unmap(), port), len(addrs)-i)
 		if err == nil {

@@ -2,7 +2,6 @@ package egress
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -237,19 +236,6 @@ func parseIPv4(s string) (netip.Addr, error) {
 		value = value<<(8*width) | n
 	}
 	return netip.AddrFrom4([4]byte{byte(value >> 24), byte(value >> 16), byte(value >> 8), byte(value)}), nil
-}
-
-// ParseHost normalises a host the way every request's host is normalised, for
-// callers that compare hosts. IPv6 addresses are given and returned in brackets.
-func ParseHost(s string) (string, error) {
-	host, addr, err := parseHost(s)
-	if err != nil {
-		return "", fmt.Errorf("egress: host %q: %w", s, err)
-	}
-	if addr.Is6() {
-		host = "[" + host + "]"
-	}
-	return host, nil
 }
 
 func isASCII(s string) bool {

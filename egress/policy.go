@@ -3,6 +3,8 @@ package egress
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -64,10 +66,9 @@ type Config struct {
 	// Dial opens a connection to a checked address, always "tcp" and IP:port;
 	// nil means a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// TLS is the base of the client's TLS configuration, for roots of a private
-	// authority; nil means the system's roots. The name to verify is always the
-	// host of the URL. At least TLS 1.2 is used.
-	TLS *tls.Config
+	// Roots are the authorities that servers' certificates are verified with,
+	// against the host of the URL; nil means the system's.
+	Roots *x509.CertPool
 }
 
 // Policy sends the requests it allows. It is safe for concurrent use. The zero
@@ -109,7 +110,7 @@ func New(config Config) (*Policy, error) {
 	case config.Redirects < NoRedirects:
 		return fail(fmt.Errorf("redirects %d is negative", config.Redirects))
 	case config.MaxResponse < Unlimited, config.MaxRequest < Unlimited:
-		return fail(fmt.Errorf("a size limit is negative"))
+		return fail(errors.New("a size limit is negative"))
 	}
 	p := &Policy{
 		name:        config.Name,
@@ -134,16 +135,10 @@ func newTransport(config Config, addresses *addressSet) *http.Transport {
 	if d.dial == nil {
 		d.dial = (&net.Dialer{}).DialContext
 	}
-	settings := &tls.Config{}
-	if config.TLS != nil {
-		settings = config.TLS.Clone()
-	}
-	settings.ServerName = ""
-	settings.MinVersion = max(settings.MinVersion, tls.VersionTLS12)
 	return &http.Transport{
 		Proxy:                  nil,
 		DialContext:            d.DialContext,
-		TLSClientConfig:        settings,
+		TLSClientConfig:        &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    dialTimeout,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    4,

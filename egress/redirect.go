@@ -3,6 +3,7 @@ package egress
 import (
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // next decides what follows a response, as "HTTP-redirect fetch" of the Fetch
@@ -24,19 +25,24 @@ func (x *exchange) next(h *hop, resp *http.Response) (location *url.URL, follow 
 	case len(values) > 1:
 		return nil, false, h.newFailure(KindLocation)
 	}
-	location, err = h.url.Parse(values[0])
+	location, err = h.url.Parse(strings.Trim(values[0], " \t"))
 	if err != nil {
 		return nil, false, h.newFailure(KindLocation)
-	}
-	if x.hops >= x.policy.redirects {
-		r := h.refusal(RuleRedirects, "the response redirects more often than the policy follows")
-		r.code = CodeRedirects
-		return nil, false, r
 	}
 	if err := x.rewrite(h, resp.StatusCode, location); err != nil {
 		return nil, false, err
 	}
 	return location, true, nil
+}
+
+// tooMany refuses and reports the hop that would be one too many.
+func (x *exchange) tooMany() error {
+	h := x.newHop()
+	h.target, _, _ = parseTarget(x.url)
+	r := h.refusal(RuleRedirects, "the response redirects more often than the policy follows")
+	r.code = CodeRedirects
+	x.closeBody()
+	return h.refused(r)
 }
 
 // rewrite changes the method, the body and the header for the next hop.

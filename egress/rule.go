@@ -34,6 +34,9 @@ type Rule struct {
 // ParseRule reads "HOST", "HOST:PORT", "*.SUFFIX" or "*.SUFFIX:PORT" into a Rule
 // without methods and paths. The host is checked by New.
 func ParseRule(s string) (Rule, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Is6() {
+		return Rule{Host: "[" + s + "]"}, nil
+	}
 	host, port, err := splitHostPort(s)
 	if err != nil {
 		return Rule{}, fmt.Errorf("egress: allow %q: %w", s, err)
@@ -65,6 +68,9 @@ func newRuleSet(rules []Rule, deny []string) (*ruleSet, []netip.Addr, error) {
 	}
 	var addrs []netip.Addr
 	for _, s := range deny {
+		if addr, err := netip.ParseAddr(s); err == nil && addr.Is6() {
+			s = "[" + s + "]"
+		}
 		host, addr, err := parseHost(s)
 		if err != nil {
 			return nil, nil, fmt.Errorf("deny %q: %w", s, err)

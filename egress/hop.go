@@ -1,0 +1,239 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// hop is one request on its way: decided, sent, answered, reported once.
+type hop struct {
+	x       *exchange
+	number  int
+	target  target
+	method  string
+	rule    string // that allowed it
+	status  int
+	started time.Time
+	sent    atomic.Int64
+	tooLong atomic.Bool // the request body passed its limit
+	once    sync.Once
+	url     *url.URL   // what was sent
+	mu      sync.Mutex // guards ended and last
+	ended   bool
+	last    bool
+}
+
+func (x *exchange) newHop() *hop {
+	h := &hop{x: x, number: x.hops, method: x.method, started: time.Now()}
+	if forbiddenMethod(x.method) {
+		h.method = ""
+	}
+	return h
+}
+
+// send decides on the hop and performs it. The response's body is a
+// *responseBody.
+func (h *hop) send() (*http.Response, error) {
+	x, p := h.x, h.x.policy
+	out, err := h.prepare()
+	if err != nil {
+		x.closeBody()
+		return nil, err
+	}
+	x.body = nil // the transport closes it from here on
+	resp, err := p.transport.RoundTrip(out)
+	if err != nil {
+		return nil, h.fail(err)
+	}
+	h.status = resp.StatusCode
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		resp.Body.Close()
+		failure := h.newFailure(KindUpgrade)
+		h.finish(0, failure.Kind)
+		return nil, failure
+	}
+	known := resp.ContentLength
+	if h.method == http.MethodHead {
+		known = -1
+	}
+	wrapped := &responseBody{body: resp.Body, limit: p.maxResponse, known: known, hop: h}
+	if resp.Body == http.NoBody {
+		defer wrapped.end("")
+	}
+	resp.Body, resp.Request = wrapped, nil
+	return resp, nil
+}
+
+// prepare decides on the hop's URL, method and header, and builds the request
+// to send from the parts that were decided on.
+func (h *hop) prepare() (*http.Request, error) {
+	x, p := h.x, h.x.policy
+	t, rule, err := parseTarget(x.url)
+	h.target = t
+	if err != nil {
+		return nil, h.refuse(rule, err.Error())
+	}
+	if h.method == "" {
+		return nil, h.refuse(RuleMethod, "the method is not one a request may have")
+	}
+	v := p.rules.decide(t, h.method)
+	h.rule = v.rule
+	if !v.allow {
+		return nil, h.refuse(v.rule, v.reason)
+	}
+	if t.addr.IsValid() {
+		if reason := p.addresses.refuse(t.addr); reason != "" {
+			return nil, h.refuse(RuleAddress, reason)
+		}
+	}
+	header, err := outgoing(x.header)
+	if err != nil {
+		return nil, h.refuse(RuleHeader, err.Error())
+	}
+	if x.body != nil && p.maxRequest >= 0 && x.length > p.maxRequest {
+		return nil, h.requestTooLarge()
+	}
+	to, err := t.url()
+	if err != nil {
+		return nil, h.refuse(RuleURL, "the path's percent-encoding is not valid")
+	}
+	h.url = to
+	out := (&http.Request{
+		Method: h.method, URL: to, Header: header, Close: p.closed.Load(),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(x.ctx)
+	if x.body != nil {
+		out.Body, out.ContentLength = h.wrap(x.body), x.length
+		if get := x.getBody; get != nil {
+			out.GetBody = func() (io.ReadCloser, error) {
+				body, err := get()
+				if err != nil {
+					return nil, err
+				}
+				return h.wrap(body), nil
+			}
+		}
+	}
+	return out, nil
+}
+
+func (h *hop) wrap(body io.ReadCloser) io.ReadCloser {
+	return &requestBody{ReadCloser: body, limit: h.x.policy.maxRequest, sent: &h.sent, refused: &h.tooLong}
+}
+
+// fail turns an error of the transport into a Refusal or a Failure, and reports
+// the hop.
+func (h *hop) fail(err error) error {
+	if h.tooLong.Load() {
+		return h.requestTooLarge()
+	}
+	if refused, ok := errors.AsType[*dialRefusal](err); ok {
+		return h.refuse(RuleAddress, refused.reason)
+	}
+	failure := h.failure(err)
+	if r, ok := errors.AsType[*Refusal](failure); ok {
+		return h.refused(r)
+	}
+	h.finish(0, reasonOf(failure))
+	return failure
+}
+
+// failure maps an error to one without addresses.
+func (h *hop) failure(err error) error {
+	if context.Cause(h.x.ctx) == errTimeout {
+		r := h.refusal(RuleTimeout, "no response arrived within the policy's timeout")
+		r.code = CodeTimeout
+		return r
+	}
+	f := h.newFailure(KindExchange)
+	if f.ctx = contextError(h.x.ctx); f.ctx != nil {
+		f.Kind = KindCancelled
+		return f
+	}
+	if dial, ok := errors.AsType[*dialFailure](err); ok {
+		f.Kind = dial.kind
+	} else if isTLS(err) {
+		f.Kind = KindTLS
+	}
+	return f
+}
+
+func (h *hop) newFailure(kind string) *Failure {
+	return &Failure{Policy: h.x.policy.name, Method: h.method, Origin: h.target.origin(), Kind: kind}
+}
+
+func isTLS(err error) bool {
+	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	op, ok := errors.AsType[*net.OpError](err)
+	// crypto/tls reports alerts as operations of these names.
+	alerted := ok && (op.Op == "remote error" || op.Op == "local error")
+	return verify || record || alerted
+}
+
+func (h *hop) requestTooLarge() error {
+	r := h.refusal(RuleRequest, "the request body is larger than the policy's limit")
+	r.code = CodeRequestTooLarge
+	return h.refused(r)
+}
+
+// refuse makes a Refusal and reports the hop.
+func (h *hop) refuse(rule, reason string) error { return h.refused(h.refusal(rule, reason)) }
+
+func (h *hop) refused(r *Refusal) error {
+	h.report(Refused, r.Rule, r.Reason, 0)
+	return r
+}
+
+func (h *hop) refusal(rule, reason string) *Refusal {
+	r := &Refusal{Policy: h.x.policy.name, Method: h.method, Host: h.target.host, Rule: rule, Reason: reason}
+	if h.target.scheme != "" {
+		r.Origin = h.target.origin()
+	}
+	return r
+}
+
+// finish reports a hop that was allowed.
+func (h *hop) finish(in int64, reason string) { h.report(Allowed, h.rule, reason, in) }
+
+func (h *hop) report(decision, rule, reason string, in int64) {
+	h.once.Do(func() {
+		if h.x.opt.Observe == nil {
+			return
+		}
+		t := h.target
+		h.x.opt.Observe(Call{
+			Policy: h.x.policy.name, Method: h.method, Scheme: t.scheme, Host: t.host, Port: t.port, Hop: h.number,
+			Decision: decision, Rule: rule, Reason: reason, Status: h.status,
+			BytesOut: h.sent.Load(), BytesIn: in, Duration: time.Since(h.started),
+		})
+	})
+}
+
+// detach makes this the last hop: the exchange's context ends with its body.
+func (h *hop) detach() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = true
+	if h.ended {
+		h.x.cancel(nil)
+	}
+}
+
+// release tells that the hop's body has ended.
+func (h *hop) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
+	if h.last {
+		h.x.cancel(nil)
+	}
+}
