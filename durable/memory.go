@@ -23,10 +23,9 @@ type Memory struct {
 }
 
 type memoryActor struct {
-	epoch   uint64 // 0: nobody holds it
-	state   State
-	data    map[string][]byte
-	refused error // set once a batch was refused, until the next Acquire
+	epoch uint64 // 0: nobody holds it
+	state State
+	data  map[string][]byte
 }
 
 // NewMemory returns an empty store. Close ends its goroutine.
@@ -80,7 +79,7 @@ func (m *Memory) Acquire(_ context.Context, key Key) (Fence, State, error) {
 		m.actors[key] = a
 	}
 	m.epoch++
-	a.epoch, a.refused = m.epoch, nil
+	a.epoch = m.epoch
 	return Fence{Actor: key, Epoch: m.epoch}, a.state, nil
 }
 
@@ -180,21 +179,16 @@ func (m *Memory) apply(b Batch) error {
 	if err != nil {
 		return err
 	}
-	if b.Seq != 0 && a.refused != nil {
-		return fmt.Errorf("%w: an earlier batch was refused: %w", ErrFenced, a.refused)
+	if b.Seq != 0 && b.Seq != a.state.Seq+1 {
+		return fmt.Errorf("%w: batch %d after %d", ErrFenced, b.Seq, a.state.Seq)
 	}
 	for _, op := range b.Ops {
 		if err := CheckKey(op.Key); err != nil {
-			a.refused = err
 			return err
 		}
 		if err := CheckValue(op.Value); err != nil {
-			a.refused = err
 			return err
 		}
-	}
-	if b.Seq != 0 && b.Seq != a.state.Seq+1 {
-		return fmt.Errorf("%w: batch %d after %d", ErrFenced, b.Seq, a.state.Seq)
 	}
 	a.state.Seq++
 	if b.DeleteAll {
