@@ -1,0 +1,282 @@
+package agentruntime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+// DefaultMaxSize is the largest bundle that is accepted where the configuration gives no limit: 10 MiB, as in
+// https://developers.cloudflare.com/workers/platform/limits/#worker-size.
+const DefaultMaxSize = 10 << 20
+
+// BuildOptions says what to bundle.
+type BuildOptions struct {
+	// Main is the path of the agent's module: .ts, .mts, .js, .mjs, .tsx or .jsx. A relative one is taken from Dir.
+	Main string
+	// Dir is the directory that relative paths, in options and in error messages, start from. Empty means the
+	// working directory of the process.
+	Dir string
+	// MaxSize is the size in bytes that the bundle may have. 0 means DefaultMaxSize.
+	MaxSize int64
+	// Log takes what is worth a warning but does not stop the build. nil drops it.
+	Log func(warning string)
+}
+
+// Build bundles the agent's module with everything it imports and compiles the result. What is wrong with the files is
+// reported as a *BuildError; any other error is the end of ctx or a directory that cannot be used.
+func Build(ctx context.Context, o BuildOptions) (*Script, error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("finding the directory %q: %w", o.Dir, err)
+	}
+	b := &build{dir: dir, main: o.Main, limit: o.MaxSize, log: o.Log, source: &moduleSource{read: map[string]bool{}}}
+	if !filepath.IsAbs(b.main) {
+		b.main = filepath.Join(dir, b.main)
+	}
+	if b.limit <= 0 {
+		b.limit = DefaultMaxSize
+	}
+	if b.log == nil {
+		b.log = func(string) {}
+	}
+	if err := b.checkMain(o.Main); err != nil {
+		return nil, err
+	}
+	return b.run(ctx)
+}
+
+// build is one run of Build.
+type build struct {
+	dir, main string
+	limit     int64
+	log       func(string)
+	source    *moduleSource
+}
+
+var mainExtensions = []string{".ts", ".mts", ".js", ".mjs", ".tsx", ".jsx"}
+
+// checkMain finds what is wrong with the agent's file before esbuild does, which knows it only as an import.
+func (b *build) checkMain(given string) error {
+	fail := func(text, help string) error {
+		return &BuildError{Problems: []Problem{{File: given, Text: text, Help: help}}, Inputs: []string{b.main}}
+	}
+	if given == "" {
+		return fail("no file is named as the agent's module", "Name it in the configuration, as in: main ./agent.ts")
+	}
+	if !slices.Contains(mainExtensions, filepath.Ext(b.main)) {
+		return fail("an agent's module is a file that ends in "+strings.Join(mainExtensions, ", "), "Name the module itself as main.")
+	}
+	info, err := os.Stat(b.main)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail("there is no such file", fmt.Sprintf("Correct the path; it is taken from %s.", b.dir))
+	case err != nil:
+		return fail(err.Error(), "Make the file readable for the user that runs the server.")
+	case !info.Mode().IsRegular():
+		return fail("this is not a regular file", "Name the module itself as main.")
+	}
+	return nil
+}
+
+func (b *build) run(ctx context.Context) (*Script, error) {
+	result, err := b.bundle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var code, mapping []byte
+	for _, f := range result.OutputFiles {
+		switch filepath.Ext(f.Path) {
+		case ".js":
+			code = f.Contents
+		case ".map":
+			mapping = f.Contents
+		}
+	}
+	if size := int64(len(code)); size > b.limit {
+		return nil, b.tooLarge(size, result.Metafile)
+	}
+	stacks := &sourceMap{raw: mapping}
+	program, err := compileBundle(string(code), stacks)
+	if err != nil {
+		return nil, b.notCompiled(err, stacks)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("building %s: %w", b.main, err)
+	}
+	return &Script{program: program, version: versionOf(code), inputs: b.source.inputs(), stacks: stacks}, nil
+}
+
+// topLevelAwait is how esbuild's message about a module that awaits at its top begins.
+const topLevelAwait = "Top-level await is not available"
+
+// bundle runs esbuild. A module that does not await at its top is wrapped in a plain function, so that it has been
+// evaluated when the program returns; only if one does is the bundle made again, around an async function.
+func (b *build) bundle(ctx context.Context) (result api.BuildResult, err error) {
+	for _, async := range []bool{false, true} {
+		if result, err = b.esbuild(ctx, async); err != nil {
+			return result, err
+		}
+		if !slices.ContainsFunc(result.Errors, func(m api.Message) bool { return strings.HasPrefix(m.Text, topLevelAwait) }) {
+			break
+		}
+	}
+	failed := result.Errors
+	for _, w := range result.Warnings {
+		if _, _, ours := missingExport(w.Text); ours {
+			failed = append(failed, w)
+			continue
+		}
+		b.log(problemOf(w).String())
+	}
+	if len(failed) == 0 {
+		return result, nil
+	}
+	refusal := &BuildError{Inputs: b.source.inputs()}
+	for _, m := range failed {
+		refusal.Problems = append(refusal.Problems, problemOf(m))
+	}
+	return result, refusal
+}
+
+func (b *build) esbuild(ctx context.Context, async bool) (api.BuildResult, error) {
+	entry, err := json.Marshal(b.main)
+	if err != nil {
+		return api.BuildResult{}, fmt.Errorf("naming the module %q: %w", b.main, err)
+	}
+	open := "(function() { \"use strict\";"
+	if async {
+		open = "(async function() { \"use strict\";"
+	}
+	bc, cerr := api.Context(api.BuildOptions{
+		Stdin: &api.StdinOptions{
+			Contents:   fmt.Sprintf("import * as m from %s;\nglobalThis.__entry = m;\n", entry),
+			ResolveDir: b.dir,
+			Sourcefile: internalPrefix + "entry",
+			Loader:     api.LoaderJS,
+		},
+		AbsWorkingDir:  b.dir,
+		Outfile:        filepath.Join(b.dir, "bundle.js"), // Never written: it is what the map's paths are relative to.
+		Bundle:         true,
+		Write:          false,
+		Metafile:       true,
+		LogLevel:       api.LogLevelSilent,
+		Format:         api.FormatESModule,
+		Platform:       api.PlatformBrowser,
+		Target:         api.ES2024,
+		TreeShaking:    api.TreeShakingTrue,
+		Charset:        api.CharsetASCII, // Columns then count the same in bytes, runes and UTF-16 units.
+		Conditions:     []string{"workerd", "worker", "browser"},
+		MainFields:     []string{"browser", "module", "main"},
+		Supported:      supported(async),
+		Define:         map[string]string{"import.meta.url": `"file:///agent.js"`, "process.env.NODE_ENV": `"production"`},
+		Loader:         map[string]api.Loader{".txt": api.LoaderText, ".html": api.LoaderText, ".sql": api.LoaderText, ".bin": api.LoaderBinary},
+		Banner:         map[string]string{"js": open},
+		Footer:         map[string]string{"js": "})();"},
+		Sourcemap:      api.SourceMapExternal,
+		SourcesContent: api.SourcesContentExclude,
+		LegalComments:  api.LegalCommentsNone,
+		Plugins:        []api.Plugin{b.source.plugin()},
+	})
+	if cerr != nil {
+		return api.BuildResult{Errors: cerr.Errors}, nil
+	}
+	defer bc.Dispose()
+	stop := context.AfterFunc(ctx, bc.Cancel)
+	defer stop()
+	result := bc.Rebuild()
+	if err := ctx.Err(); err != nil {
+		return result, fmt.Errorf("building %s: %w", b.main, err)
+	}
+	return result, nil
+}
+
+// supported says what goja has and lacks beyond the language version given to esbuild, which lowers what it lacks.
+func supported(topLevelAwait bool) map[string]bool {
+	return map[string]bool{
+		"top-level-await":                 topLevelAwait,
+		"async-generator":                 false,
+		"for-await":                       false,
+		"decorators":                      false,
+		"using":                           false,
+		"dynamic-import":                  false,
+		"import-meta":                     false,
+		"import-attributes":               false,
+		"regexp-unicode-property-escapes": false,
+		"regexp-match-indices":            false,
+		"regexp-set-notation":             false,
+	}
+}
+
+// tooLarge names the files that take most of a bundle over the limit.
+func (b *build) tooLarge(size int64, metafile string) error {
+	var meta struct {
+		Outputs map[string]struct {
+			Inputs map[string]struct{ BytesInOutput int64 }
+		}
+	}
+	help := "Import less, or raise the limit."
+	if err := json.Unmarshal([]byte(metafile), &meta); err == nil {
+		sizes := map[string]int64{}
+		for _, out := range meta.Outputs {
+			for name, in := range out.Inputs {
+				if !strings.HasPrefix(name, internalPrefix) {
+					sizes[name] += in.BytesInOutput
+				}
+			}
+		}
+		names := slices.SortedFunc(maps.Keys(sizes), func(x, y string) int { return int(sizes[y] - sizes[x]) })
+		largest := []string{}
+		for _, name := range names[:min(3, len(names))] {
+			largest = append(largest, fmt.Sprintf("%s (%d bytes)", name, sizes[name]))
+		}
+		help = "The largest parts are " + strings.Join(largest, ", ") + ". " + help
+	}
+	return &BuildError{
+		Problems: []Problem{{File: b.relative(b.main), Text: fmt.Sprintf("the bundle has %d bytes, over the limit of %d", size, b.limit), Help: help}},
+		Inputs:   b.source.inputs(),
+	}
+}
+
+// notCompiled makes the refusal of a bundle that goja does not take, at its place in the author's files.
+func (b *build) notCompiled(err error, stacks *sourceMap) error {
+	p := Problem{File: b.relative(b.main), Text: err.Error(), Help: "The engine lacks this piece of the language; write it another way."}
+	var at *dialectError
+	if errors.As(err, &at) {
+		p.Text = at.text
+		if file, line, col, ok := stacks.position(at.line, at.col); ok {
+			p.File, p.Line, p.Column = file, line, col
+			p.Source = sourceLine(filepath.Join(b.dir, file), line)
+		}
+	}
+	return &BuildError{Problems: []Problem{p}, Inputs: b.source.inputs()}
+}
+
+func (b *build) relative(path string) string {
+	if rel, err := filepath.Rel(b.dir, path); err == nil {
+		return filepath.ToSlash(rel)
+	}
+	return path
+}
+
+// sourceLine reads one line of a file for a message; it is empty if that fails.
+func sourceLine(path string, line int) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(string(data), "\n")
+	if line < 1 || line > len(lines) {
+		return ""
+	}
+	return strings.TrimSuffix(lines[line-1], "\r")
+}

@@ -1,0 +1,129 @@
+package agentruntime
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+// builtinModules lists what each module that Gatehouse itself supplies exports. The runtime keeps their values in
+// globalThis.__modules under the module's name. An import of anything else is refused at build, by name.
+var builtinModules = map[string][]string{
+	"cloudflare:workers": {"DurableObject", "WorkerEntrypoint", "RpcTarget", "env"},
+}
+
+// nodeBuiltins are the modules of Node.js, as https://nodejs.org/api/module.html#modulebuiltinmodules lists them.
+var nodeBuiltins = func() map[string]bool {
+	all := map[string]bool{}
+	for _, name := range strings.Fields(`assert assert/strict async_hooks buffer child_process cluster console constants
+		crypto dgram diagnostics_channel dns dns/promises domain events fs fs/promises http http2 https inspector
+		inspector/promises module net os path path/posix path/win32 perf_hooks process punycode querystring readline
+		readline/promises repl stream stream/consumers stream/promises stream/web string_decoder sys timers
+		timers/promises tls trace_events tty url util util/types v8 vm wasi worker_threads zlib`) {
+		all[name] = true
+	}
+	return all
+}()
+
+const (
+	// moduleSpace is the namespace of built-in modules in the bundle.
+	moduleSpace = "gatehouse"
+	nodeHelp    = "Use the Web API that does the same, or a package that needs no Node.js module."
+)
+
+// asked marks a resolution that the plugin itself asked esbuild for.
+type asked struct{}
+
+// moduleSource resolves imports of built-in modules and notes every file that a build reads.
+type moduleSource struct {
+	mu   sync.Mutex
+	read map[string]bool
+}
+
+func (s *moduleSource) plugin() api.Plugin {
+	return api.Plugin{Name: "gatehouse", Setup: func(b api.PluginBuild) {
+		b.OnResolve(api.OnResolveOptions{Filter: `^cloudflare:`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			if _, ok := builtinModules[a.Path]; !ok {
+				return refuseModule(fmt.Sprintf("the module %s is not built yet", a.Path), ""), nil
+			}
+			return api.OnResolveResult{Path: a.Path, Namespace: moduleSpace}, nil
+		})
+		b.OnResolve(api.OnResolveOptions{Filter: `^node:`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			if _, ok := a.PluginData.(asked); ok {
+				return api.OnResolveResult{}, nil
+			}
+			// A package may replace the module for browsers, in its own package.json.
+			r := b.Resolve(a.Path, api.ResolveOptions{
+				Importer: a.Importer, Namespace: a.Namespace, ResolveDir: a.ResolveDir, Kind: a.Kind, PluginData: asked{},
+			})
+			if len(r.Errors) == 0 && !r.External {
+				return api.OnResolveResult{Path: r.Path, Namespace: r.Namespace, Suffix: r.Suffix, PluginData: r.PluginData}, nil
+			}
+			return refuseModule(fmt.Sprintf("the module %s is not built yet", a.Path), nodeHelp), nil
+		})
+		b.OnLoad(api.OnLoadOptions{Filter: `.`, Namespace: moduleSpace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+			text := builtinSource(a.Path)
+			return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
+		})
+		b.OnLoad(api.OnLoadOptions{Filter: `.`, Namespace: "file"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+			s.note(a.Path)
+			return api.OnLoadResult{}, nil
+		})
+	}}
+}
+
+func refuseModule(text, help string) api.OnResolveResult {
+	m := api.Message{Text: text}
+	if help != "" {
+		m.Notes = []api.Note{{Text: help}}
+	}
+	return api.OnResolveResult{Errors: []api.Message{m}}
+}
+
+// builtinSource writes the module that hands on what the runtime supplies.
+func builtinSource(module string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "const m = globalThis.__modules[%q];\n", module)
+	for _, name := range builtinModules[module] {
+		fmt.Fprintf(&b, "export const %s = m.%s;\n", name, name)
+	}
+	return b.String()
+}
+
+// note writes down that the build read path, and the configuration files that had a say in how: the nearest
+// package.json, and every tsconfig.json on the way up to it.
+func (s *moduleSource) note(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.read[path] {
+		return
+	}
+	s.read[path] = true
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		seen := s.read[dir+string(filepath.Separator)]
+		s.read[dir+string(filepath.Separator)] = true
+		if seen {
+			return
+		}
+		for _, name := range []string{"tsconfig.json", "package.json"} {
+			config := filepath.Join(dir, name)
+			if info, err := os.Stat(config); err == nil && info.Mode().IsRegular() {
+				s.read[config] = true
+			}
+		}
+		if s.read[filepath.Join(dir, "package.json")] || dir == filepath.Dir(dir) {
+			return
+		}
+	}
+}
+
+// inputs returns the sorted paths of all files noted so far.
+func (s *moduleSource) inputs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sortedFiles(s.read)
+}

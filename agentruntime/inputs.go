@@ -1,0 +1,72 @@
+package agentruntime
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// watchInterval is how often the files are looked at.
+	watchInterval = 500 * time.Millisecond
+	// watchSettle is how many looks in a row must find the files unchanged before a change is reported, so that a
+	// file is not read while an editor or npm is still writing.
+	watchSettle = 1
+)
+
+// Watch calls changed each time one of the files inputs is changed, replaced, removed or created, once the files have
+// stood still for one look. It looks every 500 ms: this works on every file system and needs no descriptors. changed
+// is called on Watch's own goroutine and one call ends before the next begins. Watch returns when ctx ends.
+func Watch(ctx context.Context, inputs []string, changed func()) {
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	known := look(inputs)
+	last, still := known, 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := look(inputs)
+		if !slices.EqualFunc(now, last, fileState.same) {
+			last, still = now, 0
+			continue
+		}
+		still++
+		if still >= watchSettle && !slices.EqualFunc(now, known, fileState.same) {
+			known = now
+			changed()
+		}
+	}
+}
+
+// fileState is what tells a changed file from an unchanged one without reading it. info is nil for no file.
+type fileState struct{ info os.FileInfo }
+
+func (s fileState) same(o fileState) bool {
+	if s.info == nil || o.info == nil {
+		return s.info == nil && o.info == nil
+	}
+	return os.SameFile(s.info, o.info) && s.info.Size() == o.info.Size() && s.info.ModTime().Equal(o.info.ModTime())
+}
+
+func look(paths []string) []fileState {
+	states := make([]fileState, len(paths))
+	for i, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			states[i].info = info
+		}
+	}
+	return states
+}
+
+// sortedFiles returns the keys of paths that do not name a directory by ending in a separator.
+func sortedFiles(paths map[string]bool) []string {
+	files := slices.Sorted(maps.Keys(paths))
+	return slices.DeleteFunc(files, func(p string) bool { return strings.HasSuffix(p, string(filepath.Separator)) })
+}
