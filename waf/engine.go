@@ -104,14 +104,16 @@ func (e *Engine) Close() error {
 
 var (
 	messageAction = regexp.MustCompile(`(?i)[,"\s]msg:'((?:[^'\\]|\\.)*)'`)
+	nologAction   = regexp.MustCompile(`(?i)[,"\s]nolog[,"\s]`)
 	macro         = regexp.MustCompile(`%\{[^}]*\}`)
 )
 
-// observe keeps what a Match says about a rule. The message is the rule's own, before macros put parts of the
+// observe keeps what a Match says about a rule, for the rules that want to be reported. The message is the rule's own, before macros put parts of the
 // request into it.
 func (e *Engine) observe(r types.RuleMetadata) {
-	found := messageAction.FindStringSubmatch(r.Raw())
-	if found == nil {
+	raw, _, _ := strings.Cut(r.Raw(), "\n") // without the rest of a chain
+	found := messageAction.FindStringSubmatch(raw)
+	if found == nil || nologAction.MatchString(raw) {
 		return
 	}
 	t := ruleText{

@@ -14,9 +14,10 @@ import (
 // response began and has not been written to. Where deny writes nothing, the caller answers after Finish.
 type Deny func(w http.ResponseWriter, v Verdict)
 
-// phase of a responseWriter
+// States of a responseWriter, in the order it goes through them.
 const (
-	stateHeader  = iota // the header is not decided yet
+	stateHeader  = iota // the handler has set no status yet
+	stateSniff          // the status is set, the media type shows only in the body
 	stateHold           // the body is held back for inspection; the header is not sent
 	statePass           // everything goes through
 	stateBlocked        // refused: what the handler writes is dropped
@@ -101,6 +102,10 @@ func (rw *responseWriter) WriteHeader(status int) {
 		return
 	}
 	rw.status = status
+	if _, set := rw.w.Header()["Content-Type"]; !set && rw.mayHold() {
+		rw.state = stateSniff
+		return
+	}
 	rw.begin(nil)
 }
 
@@ -145,6 +150,11 @@ func (rw *responseWriter) begin(first []byte) {
 
 // holds reports whether the body that follows is held back for inspection.
 func (rw *responseWriter) holds(mediaType string) bool {
+	return rw.mayHold() && slices.Contains(rw.t.engine.config.Responses, mediaType) && !isStream(mediaType)
+}
+
+// mayHold reports whether a body of the right media type would be held back.
+func (rw *responseWriter) mayHold() bool {
 	if len(rw.t.engine.config.Responses) == 0 || !rw.t.tx.IsResponseBodyAccessible() || rw.method == http.MethodHead {
 		return false
 	}
@@ -152,10 +162,8 @@ func (rw *responseWriter) holds(mediaType string) bool {
 	case rw.status < 200, rw.status == http.StatusNoContent, rw.status == http.StatusNotModified:
 		return false
 	}
-	if e := rw.w.Header().Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return false
-	}
-	return slices.Contains(rw.t.engine.config.Responses, mediaType) && !isStream(mediaType)
+	e := rw.w.Header().Get("Content-Encoding")
+	return e == "" || strings.EqualFold(e, "identity")
 }
 
 // pass sends the header and lets everything after it through.
@@ -176,8 +184,11 @@ func (rw *responseWriter) block() {
 
 // Write passes, holds back or drops a part of the body.
 func (rw *responseWriter) Write(p []byte) (int, error) {
-	if rw.state == stateHeader {
+	switch rw.state {
+	case stateHeader:
 		rw.status = http.StatusOK
+		rw.begin(p)
+	case stateSniff:
 		rw.begin(p)
 	}
 	switch rw.state {
@@ -197,6 +208,9 @@ func (rw *responseWriter) Write(p []byte) (int, error) {
 
 // release ends the holding back: it runs phase 4 over what is held and sends it, or refuses.
 func (rw *responseWriter) release() error {
+	if rw.state == stateSniff {
+		rw.begin(nil)
+	}
 	if rw.state != stateHold {
 		return nil
 	}
@@ -283,7 +297,7 @@ func (rw *responseWriter) ReadFrom(r io.Reader) (int64, error) {
 // detach lets writes after the transaction's end through without touching it.
 func (rw *responseWriter) detach() {
 	_ = rw.release()
-	if rw.state == stateHeader || rw.state == stateHold {
+	if rw.state == stateHeader {
 		rw.state = statePass
 	}
 }

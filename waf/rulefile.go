@@ -137,7 +137,8 @@ func includedFiles(from, target string) ([]string, error) {
 	if !filepath.IsAbs(target) {
 		target = filepath.Join(filepath.Dir(from), target)
 	}
-	return []string{target}, nil
+	_, err := os.Stat(target)
+	return []string{target}, err
 }
 
 // expandFiles turns the configured patterns into absolute paths, those loaded before the CRS and those after.

@@ -161,15 +161,9 @@ func refusalStatus(i *types.Interruption) int {
 	return http.StatusForbidden
 }
 
-// loggable is what Coraza's match tells beyond its interface: whether the rule wants to be reported.
-type loggable interface{ Log() bool }
-
 func (t *Transaction) matches() []Match {
 	var out []Match
 	for _, m := range t.tx.MatchedRules() {
-		if l, ok := m.(loggable); ok && !l.Log() {
-			continue // plumbing of the CRS
-		}
 		rule := m.Rule()
 		text, ok := t.engine.rules[rule.ID()]
 		if !ok {
