@@ -1,121 +1,17 @@
 package egress
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// names is a resolver over a table. Each look-up of a name takes the next
-// answer; the last one repeats.
-type names struct {
-	mu      sync.Mutex
-	answers map[string][][]netip.Addr
-	asked   []string
-}
-
-func (n *names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.asked = append(n.asked, host)
-	list, ok := n.answers[host]
-	if !ok {
-		return nil, &net.DNSError{Err: "no such host", Name: host, Server: "10.9.8.7:53", IsNotFound: true}
-	}
-	if len(list) > 1 {
-		n.answers[host] = list[1:]
-	}
-	return list[0], nil
-}
-
-func answer(addrs ...string) [][]netip.Addr {
-	var list []netip.Addr
-	for _, a := range addrs {
-		list = append(list, netip.MustParseAddr(a))
-	}
-	return [][]netip.Addr{list}
-}
-
-// wires records every address that is dialled and leads all of them to one
-// server on the loopback, so that public addresses can be "reached".
-type wires struct {
-	mu     sync.Mutex
-	to     string
-	dialed []string
-}
-
-func (w *wires) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	w.mu.Lock()
-	w.dialed = append(w.dialed, addr)
-	to := w.to
-	w.mu.Unlock()
-	if to == "" {
-		return nil, fmt.Errorf("dial %s: connection refused", addr)
-	}
-	return (&net.Dialer{}).DialContext(ctx, network, to)
-}
-
-func (w *wires) seen() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return append([]string(nil), w.dialed...)
-}
-
-// serve starts a server on 127.0.0.1 that ends with the test.
-func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	return server
-}
-
-func address(server *httptest.Server) string { return server.Listener.Addr().String() }
-
-func port(server *httptest.Server) uint16 {
-	return netip.MustParseAddrPort(address(server)).Port()
-}
-
-func newPolicy(t *testing.T, config Config) *Policy {
-	t.Helper()
-	p, err := New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Close)
-	return p
-}
-
-func get(t *testing.T, url string) *http.Request {
-	t.Helper()
-	req, err := http.NewRequest("GET", url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return req
-}
-
-// fetch does a request and reads its whole body.
-func fetch(t *testing.T, p *Policy, req *http.Request, opt Options) (*Result, string, error) {
-	t.Helper()
-	result, err := p.Do(t.Context(), req, opt)
-	if err != nil {
-		return nil, "", err
-	}
-	defer result.Response.Body.Close()
-	body, err := io.ReadAll(result.Response.Body)
-	return result, string(body), err
-}
 
 func TestAllowedRequestIsServedAndObserved(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,226 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestRebinding has a name that is public when it is checked and private at the
+// next look-up. Only the address of the look-up that was checked is dialled.
+func TestRebinding(t *testing.T) {
+	private := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the private server was reached") })
+	server := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+	w := &wires{plain: address(server)}
+	resolver := &names{answers: map[string][][]netip.Addr{
+		"rebind.example": {answer(public)[0], answer("127.0.0.1")[0]},
+	}}
+	p := newPolicy(t, Config{
+		Allow:    []Rule{{Host: "rebind.example", Port: port(private)}},
+		Resolver: resolver,
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr == address(private) {
+				return (&net.Dialer{}).DialContext(ctx, network, addr)
+			}
+			return w.dial(ctx, network, addr)
+		},
+	})
+	url := fmt.Sprintf("http://rebind.example:%d/", port(private))
+	if _, _, err := fetch(t, p, get(t, url), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(resolver.asked) != 1 {
+		t.Errorf("one connection asked %d times", len(resolver.asked))
+	}
+	for range 3 {
+		_, _, err := fetch(t, p, get(t, url), Options{})
+		if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.Rule != RuleAddress {
+			t.Errorf("error %v", err)
+		}
+	}
+	if want := []string{fmt.Sprintf("%s:%d", public, port(private))}; !slices.Equal(w.seen(), want) {
+		t.Errorf("dialled %q, want %q", w.seen(), want)
+	}
+}
+
+// TestRebindingByRedirect has the same name redirect to itself after its answer
+// changed.
+func TestRebindingByRedirect(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		http.Redirect(w, r, "/again", http.StatusFound)
+	})
+	w := &wires{plain: address(server)}
+	p := newPolicy(t, Config{
+		Allow:    []Rule{{Host: "rebind.example"}},
+		Resolver: &names{answers: map[string][][]netip.Addr{"rebind.example": {answer(public)[0], answer("169.254.169.254")[0]}}},
+		Dial:     w.dial,
+	})
+	_, _, err := fetch(t, p, get(t, "http://rebind.example/"), Options{})
+	if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.Rule != RuleAddress {
+		t.Errorf("error %v", err)
+	}
+	if want := []string{public + ":80"}; !slices.Equal(w.seen(), want) {
+		t.Errorf("dialled %q, want %q", w.seen(), want)
+	}
+}
+
+func TestDialTriesAddressesInTurn(t *testing.T) {
+	server := serve(t, func(http.ResponseWriter, *http.Request) {})
+	var tried []string
+	p := newPolicy(t, Config{
+		Allow:    []Rule{{Host: "many.example"}},
+		Resolver: &names{answers: map[string][][]netip.Addr{"many.example": answer("1.1.1.1", "2606:4700::1111", "8.8.8.8")}},
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if tried = append(tried, addr); len(tried) < 3 {
+				return nil, errors.New("unreachable")
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address(server))
+		},
+	})
+	if _, _, err := fetch(t, p, get(t, "http://many.example/"), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"1.1.1.1:80", "[2606:4700::1111]:80", "8.8.8.8:80"}; !slices.Equal(tried, want) {
+		t.Errorf("tried %q, want %q", tried, want)
+	}
+}
+
+func TestDialBoundsItsAttempts(t *testing.T) {
+	var many []string
+	for i := range 200 {
+		many = append(many, fmt.Sprintf("1.1.1.%d", i))
+	}
+	w := &wires{}
+	p := newPolicy(t, Config{
+		Allow:    []Rule{{Host: "many.example"}},
+		Resolver: &names{answers: map[string][][]netip.Addr{"many.example": answer(many...)}},
+		Dial:     w.dial,
+	})
+	_, _, err := fetch(t, p, get(t, "http://many.example/"), Options{})
+	failure, ok := errors.AsType[*Failure](err)
+	if !ok || failure.Kind != KindConnect || failure.Code() != CodeFailed || strings.Contains(err.Error(), "1.1.1.") {
+		t.Errorf("error %v", err)
+	}
+	if len(w.seen()) != maxAttempts {
+		t.Errorf("%d attempts, want %d", len(w.seen()), maxAttempts)
+	}
+}
+
+// TestProxyOfTheEnvironmentIsIgnored sets every variable net/http would read.
+func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
+	proxy := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the proxy was used") })
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
+		t.Setenv(name, "http://"+address(proxy))
+	}
+	server := serve(t, func(http.ResponseWriter, *http.Request) {})
+	w := &wires{plain: address(server)}
+	p := newPolicy(t, Config{
+		Allow:    []Rule{{Host: "api.example.com"}},
+		Resolver: &names{answers: map[string][][]netip.Addr{"api.example.com": answer(public)}},
+		Dial:     w.dial,
+	})
+	if _, _, err := fetch(t, p, get(t, "http://api.example.com/"), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{public + ":80"}; !slices.Equal(w.seen(), want) {
+		t.Errorf("dialled %q, want %q", w.seen(), want)
+	}
+}
+
+// TestPoolsAreNotShared has a second policy that must not use the connection
+// that the first one is keeping.
+func TestPoolsAreNotShared(t *testing.T) {
+	server := serve(t, func(http.ResponseWriter, *http.Request) {})
+	w := &wires{plain: address(server)}
+	config := Config{
+		Allow:    []Rule{{Host: "api.example.com"}},
+		Resolver: &names{answers: map[string][][]netip.Addr{"api.example.com": answer(public)}},
+		Dial:     w.dial,
+	}
+	first := newPolicy(t, config)
+	for range 3 {
+		if _, _, err := fetch(t, first, get(t, "http://api.example.com/"), Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(w.seen()); n != 1 {
+		t.Errorf("three requests of one policy used %d connections, want 1", n)
+	}
+	config.Resolver = &names{answers: map[string][][]netip.Addr{"api.example.com": answer("10.0.0.1")}}
+	second := newPolicy(t, config)
+	if _, _, err := fetch(t, second, get(t, "http://api.example.com/"), Options{}); err == nil {
+		t.Error("the second policy used the first one's connection")
+	}
+	first.Close()
+	for range 2 {
+		if _, _, err := fetch(t, first, get(t, "http://api.example.com/"), Options{}); err != nil {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+	if n := len(w.seen()); n != 3 {
+		t.Errorf("%d connections, want a new one for each request after Close", n)
+	}
+}
+
+// TestSystemResolver asks for a name of the hosts file, so it needs no network.
+func TestSystemResolver(t *testing.T) {
+	server := serve(t, func(http.ResponseWriter, *http.Request) {})
+	rule := []Rule{{Host: "localhost", Port: port(server)}}
+	url := fmt.Sprintf("http://localhost:%d/", port(server))
+	closed := newPolicy(t, Config{Allow: rule})
+	_, _, err := fetch(t, closed, get(t, url), Options{})
+	if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.Rule != RuleAddress || !strings.Contains(refusal.Reason, "loopback") {
+		t.Errorf("error %v", err)
+	}
+	open := newPolicy(t, Config{Allow: rule, AllowIP: []netip.Prefix{
+		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+	}})
+	if _, _, err := fetch(t, open, get(t, url), Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTLSVerifiesTheName(t *testing.T) {
+	server, roots := serveTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s", r.Proto, r.TLS.ServerName)
+	}, "good.example")
+	w := &wires{tls: address(server)}
+	config := Config{
+		Allow:    []Rule{{Host: "*.example"}},
+		Resolver: &names{answers: map[string][][]netip.Addr{"good.example": answer(public), "bad.example": answer(public)}},
+		Dial:     w.dial,
+	}
+	trusting := config
+	trusting.Roots = roots
+	tests := []struct {
+		name, url string
+		config    Config
+		want      string
+	}{
+		{"name and root are good", "https://good.example/", trusting, "HTTP/2.0 good.example"},
+		{"name is not the certificate's", "https://bad.example/", trusting, ""},
+		{"root is not trusted", "https://good.example/", config, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPolicy(t, test.config)
+			_, body, err := fetch(t, p, get(t, test.url), Options{})
+			if test.want != "" {
+				if err != nil || body != test.want {
+					t.Errorf("body %q, error %v", body, err)
+				}
+				return
+			}
+			if failure, ok := errors.AsType[*Failure](err); !ok || failure.Kind != KindTLS {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
