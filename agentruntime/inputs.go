@@ -10,13 +10,8 @@ import (
 	"time"
 )
 
-const (
-	// watchInterval is how often the files are looked at.
-	watchInterval = 500 * time.Millisecond
-	// watchSettle is how many looks in a row must find the files unchanged before a change is reported, so that a
-	// file is not read while an editor or npm is still writing.
-	watchSettle = 1
-)
+// watchInterval is how often the files are looked at.
+const watchInterval = 500 * time.Millisecond
 
 // Watch calls changed each time one of the files inputs is changed, replaced, removed or created, once the files have
 // stood still for one look. It looks every 500 ms: this works on every file system and needs no descriptors. changed
@@ -25,7 +20,7 @@ func Watch(ctx context.Context, inputs []string, changed func()) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	known := look(inputs)
-	last, still := known, 0
+	last := known
 	for {
 		select {
 		case <-ctx.Done():
@@ -33,12 +28,10 @@ func Watch(ctx context.Context, inputs []string, changed func()) {
 		case <-ticker.C:
 		}
 		now := look(inputs)
-		if !slices.EqualFunc(now, last, fileState.same) {
-			last, still = now, 0
-			continue
-		}
-		still++
-		if still >= watchSettle && !slices.EqualFunc(now, known, fileState.same) {
+		still := slices.EqualFunc(now, last, fileState.same)
+		last = now
+		// Files that still change are left alone: an editor or npm may be in the middle of writing them.
+		if still && !slices.EqualFunc(now, known, fileState.same) {
 			known = now
 			changed()
 		}

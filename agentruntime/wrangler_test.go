@@ -1,0 +1,212 @@
+package agentruntime
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+)
+
+func TestReadWrangler(t *testing.T) {
+	files := map[string]string{
+		"wrangler.toml": `name = "coordinator"
+main = "src/agent.ts"
+compatibility_date = "2026-01-01"
+compatibility_flags = ["nodejs_compat"]
+workers_dev = true
+
+[vars]
+MODEL = "small"
+LIMIT = 10
+NESTED = { a = [1, 2.5, true], b.c = "x" }
+
+[observability]
+enabled = true
+
+[[durable_objects.bindings]]
+name = "ROOM"
+class_name = "Room"
+
+[[migrations]]
+tag = "v1"
+new_classes = ["Hall"]
+
+[[migrations]]
+tag = "v2"
+new_sqlite_classes = ["Old"]
+renamed_classes = [{ from = "Hall", to = "Room" }]
+deleted_classes = ["Old"]
+
+[[kv_namespaces]]
+binding = "TOKENS"
+id = "tokens"
+
+[[analytics_engine_datasets]]
+binding = "TOOLS"
+dataset = "tool_calls"
+
+[[analytics_engine_datasets]]
+binding = "OTHER"
+
+[triggers]
+crons = ["*/5 * * * *", "0 17 * * sun"]
+`,
+		"wrangler.jsonc": `{
+	"$schema": "node_modules/wrangler/config-schema.json",
+	// The agent itself.
+	"name": "coordinator",
+	"main": "src/agent.ts",
+	"compatibility_date": "2026-01-01",
+	"compatibility_flags": ["nodejs_compat"],
+	"vars": { "MODEL": "small", "LIMIT": 10, "NESTED": { "a": [1, 2.5, true], "b": { "c": "x" } } },
+	"observability": { "enabled": true },
+	"durable_objects": { "bindings": [{ "name": "ROOM", "class_name": "Room" }] },
+	"migrations": [
+		{ "tag": "v1", "new_classes": ["Hall"] },
+		/* The hall is a room now. */
+		{ "tag": "v2", "new_sqlite_classes": ["Old"], "renamed_classes": [{ "from": "Hall", "to": "Room" }], "deleted_classes": ["Old"] },
+	],
+	"kv_namespaces": [{ "binding": "TOKENS", "id": "tokens" }],
+	"analytics_engine_datasets": [{ "binding": "TOOLS", "dataset": "tool_calls" }, { "binding": "OTHER" }],
+	"triggers": { "crons": ["*/5 * * * *", "0 17 * * sun"] },
+}
+`,
+	}
+	dir := writeFiles(t, files)
+	for name := range files {
+		t.Run(name, func(t *testing.T) {
+			got, err := ReadWrangler(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := &Wrangler{
+				Path: filepath.Join(dir, name), Name: "coordinator", Main: filepath.Join(dir, "src", "agent.ts"),
+				CompatibilityDate: "2026-01-01", CompatibilityFlags: []string{"nodejs_compat"},
+				Vars: map[string]json.RawMessage{
+					"MODEL": json.RawMessage(`"small"`), "LIMIT": json.RawMessage(`10`), "NESTED": json.RawMessage(`{"a":[1,2.5,true],"b":{"c":"x"}}`),
+				},
+				Durable:   []WranglerDurable{{"ROOM", "Room"}},
+				KV:        []WranglerKV{{"TOKENS", "tokens"}},
+				Analytics: []WranglerAnalytics{{"TOOLS", "tool_calls"}, {"OTHER", "OTHER"}},
+				Crons:     []string{"*/5 * * * *", "0 17 * * sun"},
+				Migrations: []WranglerMigration{
+					{Tag: "v1", New: []string{"Hall"}},
+					{Tag: "v2", New: []string{"Old"}, Deleted: []string{"Old"}, Renamed: [][2]string{{"Hall", "Room"}}},
+				},
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestReadWranglerRefuses(t *testing.T) {
+	messages := newGolden(t, "wrangler.txt")
+	const head = "main = \"a.ts\"\n"
+	for _, c := range []struct{ name, file, text string }{
+		{"bad TOML", "wrangler.toml", head + "name = \n"},
+		{"bad JSON", "wrangler.json", "{\n  \"main\": \"a.ts\",\n  \"name\" \"x\"\n}"},
+		{"JSON that ends early", "wrangler.json", "{\n  \"main\": \"a.ts\",\n"},
+		{"JSON with text after it", "wrangler.json", "{\"main\": \"a.ts\"}\n{}"},
+		{"a key twice in TOML", "wrangler.toml", head + "name = \"a\"\nname = \"b\"\n"},
+		{"a key twice in JSON", "wrangler.json", "{\n  \"main\": \"a.ts\",\n  \"main\": \"b.ts\"\n}"},
+		{"no table", "wrangler.json", "[]"},
+		{"no main", "wrangler.toml", "name = \"x\"\n"},
+		{"an empty main", "wrangler.toml", "main = \"\"\n"},
+		{"another type", "wrangler.toml", "main = 5\n"},
+		{"a bad name", "wrangler.toml", head + "name = \"a b\"\n"},
+		{"a bad date", "wrangler.toml", head + "compatibility_date = \"soon\"\n"},
+		{"an unknown key", "wrangler.toml", head + "colour = \"red\"\n"},
+		{"a mistyped key", "wrangler.jsonc", "{\n  \"main\": \"a.ts\",\n  // A comment.\n  \"kv_namespace\": []\n}"},
+		{"an unknown key in a row", "wrangler.toml", head + "[[kv_namespaces]]\nbinding = \"A\"\nid = \"a\"\n[[kv_namespaces]]\nbinding = \"B\"\nid = \"b\"\ntitle = \"b\"\n"},
+		{"services", "wrangler.toml", head + "[[services]]\nbinding = \"S\"\nservice = \"s\"\n"},
+		{"workflows", "wrangler.json", "{\n  \"main\": \"a.ts\",\n  \"workflows\": [{ \"binding\": \"W\" }]\n}"},
+		{"buckets", "wrangler.toml", head + "r2_buckets = [{ binding = \"B\", bucket_name = \"b\" }]\n"},
+		{"queues", "wrangler.toml", head + "[[queues.producers]]\nqueue = \"q\"\nbinding = \"Q\"\n"},
+		{"AI", "wrangler.toml", head + "[ai]\nbinding = \"AI\"\n"},
+		{"databases", "wrangler.toml", head + "[[d1_databases]]\nbinding = \"DB\"\n"},
+		{"assets", "wrangler.toml", head + "[assets]\ndirectory = \"./public\"\n"},
+		{"rate limits", "wrangler.toml", head + "[[ratelimits]]\nname = \"R\"\n"},
+		{"tail consumers", "wrangler.toml", head + "[[tail_consumers]]\nservice = \"watcher\"\n"},
+		{"environments", "wrangler.toml", head + "[env.staging]\nname = \"s\"\n"},
+		{"routes", "wrangler.toml", head + "routes = [\"example.com/*\"]\n"},
+		{"a class of another script", "wrangler.toml", head + "[[durable_objects.bindings]]\nname = \"A\"\nclass_name = \"A\"\nscript_name = \"other\"\n"},
+		{"a binding without a class", "wrangler.toml", head + "[[durable_objects.bindings]]\nname = \"A\"\n"},
+		{"a namespace without an id", "wrangler.json", "{\n  \"main\": \"a.ts\",\n  \"kv_namespaces\": [\n    { \"binding\": \"A\" }\n  ]\n}"},
+		{"a binding that is no name", "wrangler.toml", head + "vars = { \"a-b\" = \"x\" }\n"},
+		{"a binding given twice", "wrangler.toml", head + "[vars]\nA = 1\n[[kv_namespaces]]\nbinding = \"A\"\nid = \"a\"\n"},
+		{"a var that is no JSON", "wrangler.toml", head + "[vars]\nA = nan\n"},
+		{"a bad cron", "wrangler.toml", head + "[triggers]\ncrons = [\n  \"* * * * *\",\n  \"61 * * * *\",\n]\n"},
+		{"a cron of six fields", "wrangler.toml", head + "triggers = { crons = [\"0 * * * * *\"] }\n"},
+		{"a cron with a weekday of 0", "wrangler.toml", head + "triggers.crons = [\"0 0 * * 0\"]\n"},
+		{"a cron that never comes due", "wrangler.toml", head + "triggers.crons = [\"0 0 31 2 *\"]\n"},
+		{"a class that no migration makes", "wrangler.toml", head + "[[durable_objects.bindings]]\nname = \"A\"\nclass_name = \"A\"\n[[migrations]]\ntag = \"v1\"\nnew_classes = [\"B\"]\n"},
+		{"a class made twice", "wrangler.toml", head + "[[migrations]]\ntag = \"v1\"\nnew_classes = [\"B\"]\n[[migrations]]\ntag = \"v1\"\nnew_sqlite_classes = [\"B\"]\n"},
+		{"a class that ends before it begins", "wrangler.toml", head + "[[migrations]]\ntag = \"v1\"\ndeleted_classes = [\"B\"]\nrenamed_classes = [{ from = \"C\", to = \"D\" }]\n"},
+		{"a migration without a tag", "wrangler.toml", head + "[[migrations]]\nnew_classes = [\"B\"]\n"},
+		{"a transferred class", "wrangler.toml", head + "[[migrations]]\ntag = \"v1\"\ntransferred_classes = [{ from = \"A\", from_script = \"o\", to = \"B\" }]\n"},
+		{"another extension", "wrangler.yaml", "main: a.ts\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := writeFiles(t, map[string]string{c.file: c.text})
+			_, err := parseWrangler(c.file, filepath.Join(dir, c.file), []byte(c.text))
+			messages.check(t, c.name, dir, err)
+		})
+	}
+	t.Run("a missing file", func(t *testing.T) {
+		dir := t.TempDir()
+		_, err := ReadWrangler(filepath.Join(dir, "wrangler.toml"))
+		messages.check(t, "a missing file", dir, err)
+	})
+}
+
+func TestCronSchedule(t *testing.T) {
+	for _, c := range []struct{ name, in, want string }{
+		{"no weekday", "*/5 * * * *", "*/5 * * * *"},
+		{"Sunday is 1", "0 0 * * 1", "0 0 * * 0"},
+		{"Saturday is 7", "0 0 * * 7", "0 0 * * 6"},
+		{"a range, a list and a step", "0 0 * * 2-6/2,1", "0 0 * * 1-5/2,0"},
+		{"names stay", "0 0 1 jan mon-fri", "0 0 1 JAN MON-FRI"},
+		{"the last Friday", "0 0 * * 6L", "0 0 * * 5L"},
+		{"the first Friday", "0 0 * * 6#1", "0 0 * * 5#1"},
+		{"a step over all days", "0 0 * * */2", "0 0 * * */2"},
+		{"blanks", "  0  0 * *\t* ", "0 0 * * *"},
+		{"a tag", "@daily", ""},
+		{"a weekday of 8", "0 0 * * 8", ""},
+		{"nothing", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := CronSchedule(c.in)
+			if (err != nil) != (c.want == "") || got != c.want {
+				t.Fatalf("got %q and %v, want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func FuzzWrangler(f *testing.F) {
+	f.Add("wrangler.toml", "main = \"a.ts\"\n[[kv_namespaces]]\nbinding = \"A\"\nid = \"a\"\n[vars.a]\nb.c = [{d = 1}, [2]]\n[[migrations]]\ntag = \"v1\"\n[[migrations.x.y]]\n")
+	f.Add("wrangler.jsonc", "{ // c\n \"main\": \"a.ts\", \"triggers\": {\"crons\": [\"* * * * 1-5\",]}, \"vars\": {\"a\": [null]} }")
+	f.Add("wrangler.json", "{\"durable_objects\":{\"bindings\":[[],{}]}")
+	f.Fuzz(func(t *testing.T, file, text string) {
+		got, err := parseWrangler(file, "/agents/"+file, []byte(text))
+		if (got == nil) == (err == nil) {
+			t.Fatalf("got %v and %v", got, err)
+		}
+		if err != nil && err.Error() == "" {
+			t.Fatal("an error without a message")
+		}
+	})
+}
+
+func TestReadWranglerUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "wrangler.toml"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadWrangler(filepath.Join(dir, "wrangler.toml")); err == nil {
+		t.Fatal("got no error for a directory")
+	}
+}
