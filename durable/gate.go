@@ -53,6 +53,11 @@ func (s *Storage) Gate(fn func(error)) {
 // Sync flushes the turn and waits until it is durable. An error of ctx says nothing about durability.
 func (s *Storage) Sync(ctx context.Context) error {
 	s.Flush()
+	return s.settled(ctx)
+}
+
+// settled waits until everything flushed so far is durable.
+func (s *Storage) settled(ctx context.Context) error {
 	done := make(chan error, 1)
 	s.Gate(func(err error) { done <- err })
 	select {

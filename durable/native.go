@@ -2,9 +2,12 @@ package durable
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 )
+
+var errPanicked = errors.New("durable: an event panicked")
 
 // NativeConfig makes a class of actors written in Go. Its zero value works: such actors have no alarm handler.
 type NativeConfig struct {
@@ -76,7 +79,15 @@ func (n *Native) run(fn func(s *Storage) error, gate func(error)) error {
 	if err := n.storage.Begin(); err != nil {
 		return err
 	}
-	if err := fn(n.storage); err != nil {
+	returned := false
+	defer func() {
+		if !returned { // fn panicked: what it left in State cannot be trusted
+			n.storage.Break(errPanicked)
+		}
+	}()
+	err := fn(n.storage)
+	returned = true
+	if err != nil {
 		if undo := n.storage.Rollback(); undo != nil {
 			return undo
 		}
@@ -110,7 +121,7 @@ func (n *Native) Alarm(ctx context.Context) error {
 	}
 	n.storage.Flush()
 	n.turn.Unlock()
-	return n.storage.Sync(ctx)
+	return n.storage.settled(ctx)
 }
 
 // Broken implements Instance.
