@@ -110,6 +110,9 @@ func (b *build) run(ctx context.Context) (*Script, error) {
 	if err != nil {
 		return nil, b.notCompiled(err, stacks)
 	}
+	for _, p := range propertyEscapes(string(code), stacks) {
+		b.log(p.String())
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("building %s: %w", b.main, err)
 	}
@@ -141,10 +144,12 @@ func (b *build) bundle(ctx context.Context) (result api.BuildResult, err error) 
 	if len(failed) == 0 {
 		return result, nil
 	}
-	refusal := &BuildError{Inputs: b.source.inputs()}
+	refusal := &BuildError{}
 	for _, m := range failed {
 		refusal.Problems = append(refusal.Problems, problemOf(m))
+		b.source.noteMissing(b.dir, m)
 	}
+	refusal.Inputs = b.source.inputs()
 	return result, refusal
 }
 

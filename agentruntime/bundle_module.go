@@ -121,6 +121,20 @@ func (s *moduleSource) note(path string) {
 	}
 }
 
+// noteMissing writes down the files that would mend an import of a file that is not there.
+func (s *moduleSource) noteMissing(dir string, m api.Message) {
+	path, ok := quotedAfter(m.Text, "Could not resolve ")
+	if !ok || m.Location == nil || !strings.HasPrefix(path, ".") {
+		return
+	}
+	path = filepath.Join(dir, filepath.Dir(filepath.FromSlash(m.Location.File)), filepath.FromSlash(path))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ext := range append([]string{"", ".json"}, mainExtensions...) {
+		s.read[path+ext] = true
+	}
+}
+
 // inputs returns the sorted paths of all files noted so far.
 func (s *moduleSource) inputs() []string {
 	s.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +124,42 @@ func TestBuildRefuses(t *testing.T) {
 				t.Errorf("got %#v, want a *BuildError with problems and inputs", err)
 			}
 		})
+	}
+}
+
+func TestBuildWarns(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"agent.ts": `import { y } from "./y";
+export const x = { a: 1, a: 2 };
+export default [/a\p{L}/u, /\P{Lu}/u, /\d/, y];
+`, "y.ts": `export const y = new RegExp("\\p{L}", "u");`})
+	var got []string
+	_, err := Build(t.Context(), BuildOptions{Main: "agent.ts", Dir: dir, Log: func(w string) { got = append(got, strings.SplitN(w, "\n", 2)[0]) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	want := []string{
+		`agent.ts:2:26: Duplicate key "a" in object literal`,
+		`agent.ts:3:18: \p{L} never matches: the engine has no Unicode properties in regular expressions`,
+		`y.ts:1:29: \p{L} never matches: the engine has no Unicode properties in regular expressions`,
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("got  %q\nwant %q", got, want)
+	}
+}
+
+// TestBuildNotesMissing holds that a refused build names the file whose making would mend it.
+func TestBuildNotesMissing(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"src/agent.ts": `import "../lib/x"`})
+	_, err := Build(t.Context(), BuildOptions{Main: "src/agent.ts", Dir: dir})
+	var refused *BuildError
+	if !errors.As(err, &refused) {
+		t.Fatalf("got %v, want a *BuildError", err)
+	}
+	for _, want := range []string{"src/agent.ts", "lib/x.ts"} {
+		if !slices.Contains(refused.Inputs, filepath.Join(dir, filepath.FromSlash(want))) {
+			t.Errorf("%s is not among %q", want, refused.Inputs)
+		}
 	}
 }
 
