@@ -61,7 +61,7 @@ type Batch struct {
 type State struct {
 	// Name is the name the actor was first reached by, if any.
 	Name string
-	// Seq is the number of the last batch made durable.
+	// Seq is the number of the last batch made durable. It may begin anew once the actor stores nothing.
 	Seq uint64
 	// Alarm is the pending alarm, zero if there is none.
 	Alarm Alarm

@@ -98,7 +98,8 @@ func (m *Memory) List(_ context.Context, namespace string, after *ID, limit int)
 	defer m.mu.Unlock()
 	var ids []ID
 	for key, a := range m.actors {
-		if key.Namespace == namespace && a.state.Seq > 0 && (after == nil || bytes.Compare(key.ID[:], after[:]) > 0) {
+		stores := a.state.Keys > 0 || !a.state.Alarm.IsZero()
+		if key.Namespace == namespace && stores && (after == nil || bytes.Compare(key.ID[:], after[:]) > 0) {
 			ids = append(ids, key.ID)
 		}
 	}

@@ -26,8 +26,8 @@ type Placement interface {
 	// Release gives the fence back, so that the store forgets what it keeps of the actor in memory. Batches
 	// handed over before are still committed. An outdated fence is ignored.
 	Release(f Fence)
-	// List returns the ids of up to limit stored actors of a namespace, ascending, after the given id (nil:
-	// from the first).
+	// List returns the ids of up to limit actors of a namespace that store a key or an alarm, ascending, after
+	// the given id (nil: from the first).
 	List(ctx context.Context, namespace string, after *ID, limit int) ([]ID, error)
 }
 
