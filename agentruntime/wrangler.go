@@ -35,8 +35,8 @@ type Wrangler struct {
 	Migrations []WranglerMigration
 }
 
-// WranglerDurable binds a class of the agent as a namespace of durable actors.
-type WranglerDurable struct{ Binding, Class string }
+// WranglerDurable binds, as Name, a class of the agent as a namespace of durable actors.
+type WranglerDurable struct{ Name, Class string }
 
 // WranglerKV binds a key-value namespace.
 type WranglerKV struct{ Binding, ID string }

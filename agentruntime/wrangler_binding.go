@@ -35,7 +35,7 @@ func (r *wranglerReader) durable(s *setting) {
 			if class := row["class_name"]; class != "" && !bindingName.MatchString(class) {
 				r.fail(item, fmt.Sprintf("%s.class_name %q is no name of a class", item.path, class), "Give the name under which the module exports the class.")
 			}
-			r.out.Durable = append(r.out.Durable, WranglerDurable{Binding: row["name"], Class: row["class_name"]})
+			r.out.Durable = append(r.out.Durable, WranglerDurable{Name: row["name"], Class: row["class_name"]})
 		})
 	}})
 }
