@@ -113,24 +113,21 @@ func TestDialBoundsItsAttempts(t *testing.T) {
 	}
 }
 
-// TestProxyOfTheEnvironmentIsIgnored sets every variable net/http would read.
+// TestProxyOfTheEnvironmentIsIgnored runs with the variables that TestMain sets.
 func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
-	proxy := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the proxy was used") })
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
-		t.Setenv(name, "http://"+address(proxy))
+	proxy, err := http.ProxyFromEnvironment(get(t, "http://api.example.com/"))
+	if err != nil || proxy == nil || proxy.Hostname() != proxyOfTheEnvironment {
+		t.Fatalf("the environment has proxy %v, %v", proxy, err)
 	}
 	server := serve(t, func(http.ResponseWriter, *http.Request) {})
 	w := &wires{plain: address(server)}
-	p := newPolicy(t, Config{
-		Allow:    []Rule{{Host: "api.example.com"}},
-		Resolver: &names{answers: map[string][][]netip.Addr{"api.example.com": answer(public)}},
-		Dial:     w.dial,
-	})
+	resolver := &names{answers: map[string][][]netip.Addr{"api.example.com": answer(public)}}
+	p := newPolicy(t, Config{Allow: []Rule{{Host: "api.example.com"}}, Resolver: resolver, Dial: w.dial})
 	if _, _, err := fetch(t, p, get(t, "http://api.example.com/"), Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{public + ":80"}; !slices.Equal(w.seen(), want) {
-		t.Errorf("dialled %q, want %q", w.seen(), want)
+	if want := []string{public + ":80"}; !slices.Equal(w.seen(), want) || slices.Contains(resolver.asked, proxyOfTheEnvironment) {
+		t.Errorf("asked for %q and dialled %q, want %q", resolver.asked, w.seen(), want)
 	}
 }
 

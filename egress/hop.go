@@ -24,7 +24,6 @@ type hop struct {
 	started time.Time
 	sent    atomic.Int64
 	tooLong atomic.Bool // the request body passed its limit
-	once    sync.Once
 	url     *url.URL   // what was sent
 	mu      sync.Mutex // guards ended and last
 	ended   bool
@@ -88,11 +87,6 @@ func (h *hop) prepare() (*http.Request, error) {
 	h.rule = v.rule
 	if !v.allow {
 		return nil, h.refuse(v.rule, v.reason)
-	}
-	if t.addr.IsValid() {
-		if reason := p.addresses.refuse(t.addr); reason != "" {
-			return nil, h.refuse(RuleAddress, reason)
-		}
 	}
 	header, err := outgoing(x.header)
 	if err != nil {
@@ -201,20 +195,19 @@ func (h *hop) refusal(rule, reason string) *Refusal {
 	return r
 }
 
-// finish reports a hop that was allowed.
+// finish reports a hop that was allowed. A hop is reported once: by the error
+// that ends it before it has a response, or else by its response's body.
 func (h *hop) finish(in int64, reason string) { h.report(Allowed, h.rule, reason, in) }
 
 func (h *hop) report(decision, rule, reason string, in int64) {
-	h.once.Do(func() {
-		if h.x.opt.Observe == nil {
-			return
-		}
-		t := h.target
-		h.x.opt.Observe(Call{
-			Policy: h.x.policy.name, Method: h.method, Scheme: t.scheme, Host: t.host, Port: t.port, Hop: h.number,
-			Decision: decision, Rule: rule, Reason: reason, Status: h.status,
-			BytesOut: h.sent.Load(), BytesIn: in, Duration: time.Since(h.started),
-		})
+	if h.x.opt.Observe == nil {
+		return
+	}
+	t := h.target
+	h.x.opt.Observe(Call{
+		Policy: h.x.policy.name, Method: h.method, Scheme: t.scheme, Host: t.host, Port: t.port, Hop: h.number,
+		Decision: decision, Rule: rule, Reason: reason, Status: h.status,
+		BytesOut: h.sent.Load(), BytesIn: in, Duration: time.Since(h.started),
 	})
 }
 

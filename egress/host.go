@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -155,18 +156,29 @@ func parseHost(s string) (string, netip.Addr, error) {
 	return addr.String(), addr, nil
 }
 
+// maxHost bounds a host, in bytes, before it is mapped; a name of 253 characters
+// takes no more in any spelling that is in use.
+const maxHost = 2048
+
 // parseName maps s to a lower-case ASCII name without a trailing dot. Plain
 // ASCII is only checked for its characters, so that underscores and labels
 // such as "r3---x", which exist in the wild, stay reachable; everything else
 // goes through the IDNA lookup profile.
 func parseName(s string) (string, error) {
+	if len(s) > maxHost {
+		return "", errors.New("the host is longer than 253 characters")
+	}
 	name := strings.ToLower(s)
 	if !isASCII(s) || hasPunycode(name) {
 		mapped, err := idna.Lookup.ToASCII(s)
-		if err != nil {
+		if err == nil {
+			// What is mapped must stand for itself, or two readers of the name
+			// could part ways.
+			name, err = idna.Lookup.ToASCII(mapped)
+		}
+		if err != nil || name != mapped || !utf8.ValidString(s) {
 			return "", errors.New("the host is not a valid internationalised name")
 		}
-		name = strings.ToLower(mapped)
 	}
 	name = strings.TrimSuffix(name, ".")
 	if name == "" {

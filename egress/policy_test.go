@@ -5,13 +5,25 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// proxyOfTheEnvironment must never be asked for. It is set before any test,
+// since net/http reads the environment once.
+const proxyOfTheEnvironment = "proxy.invalid"
+
+func TestMain(m *testing.M) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
+		if err := os.Setenv(name, "http://"+proxyOfTheEnvironment+":8080"); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestAllowedRequestIsServedAndObserved(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
