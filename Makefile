@@ -12,9 +12,13 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages whose tests run a second time under the race detector, because several goroutines meet in them.
 RACE := ./durable/... ./throttle/... ./record/... ./agentruntime/... ./egress/...
 
-# Where npm packages lie that tests bundle and run, and where "make run" listens.
+# Where npm packages lie that tests bundle and run.
 NPM_TESTS := agentruntime/testdata/packages
-PORT ?= 8080
+
+# Where the example listens, for "make run PORT=9090": itself, its search API, Caddy's admin endpoint.
+export PORT ?= 8080
+export SEARCH_PORT ?= 8081
+export ADMIN_PORT ?= 2019
 
 # What goes on to the benchmark: make bench ARGS="--only hello --rounds 5"
 ARGS ?=
@@ -22,7 +26,7 @@ ARGS ?=
 ##@ To try it
 .PHONY: run build help
 run: build ## build and start the example; "make run PORT=9090" takes another port
-	@PORT=$(PORT) examples/run.sh .build/caddy
+	@examples/run.sh .build/caddy
 
 build: ## build .build/caddy: Caddy with its standard modules and Gatehouse
 	@mkdir -p .build
