@@ -20,3 +20,5 @@ func opener(t *testing.T) storetest.Open {
 }
 
 func TestConformance(t *testing.T) { storetest.Run(t, storetest.Config{New: opener}) }
+
+func TestModel(t *testing.T) { storetest.Model(t, storetest.Config{New: opener}) }

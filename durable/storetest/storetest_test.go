@@ -12,3 +12,5 @@ func memory(*testing.T) storetest.Open {
 }
 
 func TestMemory(t *testing.T) { storetest.Run(t, storetest.Config{New: memory, Volatile: true}) }
+
+func TestMemoryModel(t *testing.T) { storetest.Model(t, storetest.Config{New: memory, Volatile: true}) }
