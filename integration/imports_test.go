@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -350,6 +352,47 @@ func TestImportRulesAreAlive(t *testing.T) {
 			if !slices.Contains(planned, pattern) && !slices.ContainsFunc(packages.own(), func(name string) bool { return matchesAny([]string{pattern}, name) }) {
 				t.Errorf("no package answers to %s, which a rule is about", pattern)
 			}
+		}
+	}
+}
+
+// TestDependenciesHaveTheirReason wants a row in docs/rationale.md for each module that go.mod requires directly, and
+// no row for one that it does not.
+func TestDependenciesHaveTheirReason(t *testing.T) {
+	cmd := exec.Command("go", "list", "-m", "-f", "{{if not (or .Indirect .Main)}}{{.Path}}{{end}}", "all")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -m: %v", err)
+	}
+	direct := strings.Fields(string(out))
+	page, err := os.ReadFile(filepath.Join("..", "docs", "rationale.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasoned []string
+	for line := range strings.Lines(string(page)) {
+		// Module paths are those in a row's first cell with a dot before their first slash.
+		cells := strings.Split(line, "|")
+		if len(cells) < 6 {
+			continue
+		}
+		path := strings.Trim(cells[1], " `")
+		if host, _, ok := strings.Cut(path, "/"); ok && strings.Contains(host, ".") {
+			reasoned = append(reasoned, path)
+		}
+	}
+	if len(direct) == 0 || len(reasoned) == 0 {
+		t.Fatalf("%d direct dependencies, %d rows: one of them cannot be read", len(direct), len(reasoned))
+	}
+	for _, path := range direct {
+		if !slices.Contains(reasoned, path) {
+			t.Errorf("docs/rationale.md says nothing of %s", path)
+		}
+	}
+	for _, path := range reasoned {
+		if !slices.Contains(direct, path) {
+			t.Errorf("docs/rationale.md has a row for %s, which go.mod does not require directly", path)
 		}
 	}
 }
