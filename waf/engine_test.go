@@ -3,6 +3,7 @@ package waf
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -222,4 +223,30 @@ func TestOneEngineServesConcurrentRequests(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestCloseLeavesOpenTransactionsValid is what a reload does: the old engine closes while requests still run.
+func TestCloseLeavesOpenTransactionsValid(t *testing.T) {
+	e, err := New(inspecting("text/plain"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := browser("GET", "/", "", "")
+	tx, err := e.Inspect(r, caller, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Close()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	w := tx.ResponseWriter(rec, r, nil)
+	w.Header().Set("Content-Type", "text/plain")
+	if _, err := io.WriteString(w, leak); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := tx.Finish(); err != nil || v.Action != Block || rec.Code != http.StatusForbidden {
+		t.Errorf("%s, %d, %v", v.Action, rec.Code, err)
+	}
 }
