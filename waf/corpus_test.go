@@ -2,12 +2,15 @@ package waf
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -16,19 +19,38 @@ var caller = Client{IP: netip.MustParseAddr("203.0.113.7"), Port: 40000}
 
 var localhost = netip.MustParseAddr("127.0.0.1")
 
-// newEngine compiles c and closes it with the test.
+// pool holds the engines the tests share, by key: compiling the CRS is what takes their time.
+var pool = struct {
+	sync.Mutex
+	engines map[string]*Engine
+}{engines: map[string]*Engine{}}
+
+// newEngine returns the engine of c. It is shared and never closed before the tests end.
 func newEngine(t testing.TB, c Config) *Engine {
 	t.Helper()
+	pool.Lock()
+	defer pool.Unlock()
+	key := c.Key()
+	if e, ok := pool.engines[key]; ok {
+		return e
+	}
 	e, err := New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	pool.engines[key] = e
 	return e
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, e := range pool.engines {
+		if err := e.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 // browser returns a request with the headers of an ordinary browser.
