@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 func TestResponseLimit(t *testing.T) {
@@ -314,5 +316,49 @@ func TestUnaskedUpgradeFails(t *testing.T) {
 	_, _, err := fetch(t, p, get(t, "http://up.example/"), Options{})
 	if failure, ok := errors.AsType[*Failure](err); !ok || failure.Kind != KindUpgrade {
 		t.Errorf("error %v", err)
+	}
+}
+
+// foreignContext is not one of the context package's own types, so a context
+// derived from it holds a goroutine until it is cancelled, and the leak check
+// at the end sees one that Do forgets.
+type foreignContext struct {
+	context.Context
+	done chan struct{}
+}
+
+func (c foreignContext) Done() <-chan struct{} { return c.done }
+
+func TestContextEndsWithTheBody(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/empty":
+			w.WriteHeader(http.StatusNoContent)
+		case "/redirect":
+			http.Redirect(w, r, "/empty", http.StatusFound)
+		default:
+			io.WriteString(w, "hello")
+		}
+	})
+	p := redirectPolicy(t, port(server), nil)
+	for _, path := range []string{"/empty", "/redirect", "/full"} {
+		t.Run(path, func(t *testing.T) {
+			ctx := foreignContext{context.Background(), make(chan struct{})}
+			before := goleak.IgnoreCurrent()
+			result, err := p.Do(ctx, get(t, fmt.Sprintf("http://one.example:%d%s", port(server), path)), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if path != "/full" { // there is nothing to read or close
+				p.Close()
+				goleak.VerifyNone(t, before)
+				return
+			}
+			if _, err := io.ReadAll(result.Response.Body); err != nil {
+				t.Fatal(err)
+			}
+			p.Close()
+			goleak.VerifyNone(t, before)
+		})
 	}
 }

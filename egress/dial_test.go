@@ -221,3 +221,18 @@ func TestTLSVerifiesTheName(t *testing.T) {
 		})
 	}
 }
+
+// TestSystemResolverKeepsSearchDomainsOut looks at the names that are asked for.
+func TestSystemResolverKeepsSearchDomainsOut(t *testing.T) {
+	for host, want := range map[string]string{"api.example.com": "api.example.com.", "redis": "redis"} {
+		t.Run(host, func(t *testing.T) {
+			r := systemResolver{&net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+				return nil, errors.New("no network")
+			}}}
+			_, err := r.LookupNetIP(t.Context(), "ip", host)
+			if failed, ok := errors.AsType[*net.DNSError](err); !ok || failed.Name != want {
+				t.Errorf("error %v, want a look-up of %q", err, want)
+			}
+		})
+	}
+}

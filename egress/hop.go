@@ -24,8 +24,8 @@ type hop struct {
 	started time.Time
 	sent    atomic.Int64
 	tooLong atomic.Bool // the request body passed its limit
-	url     *url.URL   // what was sent
-	mu      sync.Mutex // guards ended and last
+	url     *url.URL    // what was sent
+	mu      sync.Mutex  // guards ended and last
 	ended   bool
 	last    bool
 }

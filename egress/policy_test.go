@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -76,5 +78,48 @@ func TestZeroPolicyRefusesEverything(t *testing.T) {
 				t.Fatalf("error %v", err)
 			}
 		})
+	}
+}
+
+// TestManyRequestsAtOnce uses one policy from many goroutines and closes it in
+// the middle, as a reload does. No request may fail for it.
+func TestManyRequestsAtOnce(t *testing.T) {
+	server, roots := serveTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/from" {
+			http.Redirect(w, r, "https://two.example/to", http.StatusTemporaryRedirect)
+			return
+		}
+		_, _ = io.Copy(w, r.Body)
+	}, "one.example", "two.example")
+	wires := &wires{tls: address(server)}
+	p := newPolicy(t, Config{
+		Allow: []Rule{{Host: "one.example"}, {Host: "two.example"}}, Roots: roots, Dial: wires.dial,
+		Resolver: &names{answers: map[string][][]netip.Addr{"one.example": answer(public), "two.example": answer(public)}},
+	})
+	var group sync.WaitGroup
+	var observed atomic.Int64
+	const workers, each = 8, 6
+	for i := range workers {
+		group.Go(func() {
+			for j := range each {
+				sent := fmt.Sprint(i, j)
+				req, err := http.NewRequest("POST", "https://one.example/from", strings.NewReader(sent))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, body, err := fetch(t, p, req, Options{Observe: func(Call) { observed.Add(1) }})
+				if err != nil || body != sent {
+					t.Errorf("body %q, want %q, error %v", body, sent, err)
+				}
+				if i == 0 && j == each/2 {
+					p.Close()
+				}
+			}
+		})
+	}
+	group.Wait()
+	if got := observed.Load(); got != 2*workers*each {
+		t.Errorf("observed %d hops, want %d", got, 2*workers*each)
 	}
 }
