@@ -48,6 +48,7 @@ func Model(t *testing.T, cfg Config) {
 			"rollback":    m.rollback,
 			"flush":       m.flush,
 			"sync":        m.sync,
+			"land":        m.land,
 			"set alarm":   m.setAlarm,
 			"alarm":       m.runAlarm,
 			"evict":       m.evict,
@@ -58,8 +59,7 @@ func Model(t *testing.T, cfg Config) {
 			actions["reopen"] = m.restart
 		}
 		rt.Repeat(actions)
-		m.storage.Flush()
-		m.flushed = m.base()
+		m.flush(rt)
 		m.activate(rt)
 		m.compare(rt, durable.Range{})
 	})
@@ -80,10 +80,42 @@ type model struct {
 	now     time.Time
 	fence   durable.Fence
 	storage *durable.Storage
+	held    *heldBackend
 
 	flushed contents  // what the last Flush handed over
 	current contents  // with the turn's writes, and the open transaction's
 	before  *contents // what an open transaction began with
+}
+
+// heldBackend keeps batches to itself until it is told to pass one on, so that the model decides what is in flight.
+type heldBackend struct {
+	durable.Backend
+	batches []durable.Batch
+	dones   []func(error)
+}
+
+func (h *heldBackend) Commit(b durable.Batch, done func(error)) {
+	h.batches, h.dones = append(h.batches, b), append(h.dones, done)
+}
+
+// land makes the oldest batch durable.
+func (h *heldBackend) land(t *rapid.T) {
+	if len(h.batches) == 0 {
+		return
+	}
+	b, done := h.batches[0], h.dones[0]
+	h.batches, h.dones = h.batches[1:], h.dones[1:]
+	outcome := make(chan error, 1)
+	h.Backend.Commit(b, func(err error) { outcome <- err })
+	err := <-outcome
+	must(t, err)
+	done(err)
+}
+
+func (h *heldBackend) landAll(t *rapid.T) {
+	for len(h.batches) > 0 {
+		h.land(t)
+	}
 }
 
 // base is the turn's contents without an open transaction's writes.
@@ -96,6 +128,9 @@ func (m *model) base() contents {
 
 // activate makes a new storage, as after an eviction or a crash: what was flushed is there, nothing else.
 func (m *model) activate(t *rapid.T) {
+	if m.held != nil {
+		m.held.landAll(t)
+	}
 	f, state, err := (*m.store).Acquire(t.Context(), m.key)
 	if err != nil {
 		t.Fatal(err)
@@ -104,8 +139,9 @@ func (m *model) activate(t *rapid.T) {
 		t.Fatalf("state %+v instead of %d keys and alarm %v", state, len(m.flushed.data), m.flushed.alarm)
 	}
 	m.fence = f
+	m.held = &heldBackend{Backend: durable.NewBackend(*m.store, f)}
 	m.storage = durable.NewStorage(durable.StorageConfig{
-		Backend: durable.NewBackend(*m.store, f), Fence: f, State: state,
+		Backend: m.held, Fence: f, State: state,
 		CacheBytes: 800, Now: func() time.Time { return m.now }, Rand: func() float64 { return 0 },
 	})
 	if m.flushed.data == nil {
@@ -266,7 +302,11 @@ func (m *model) flush(*rapid.T) {
 	m.flushed = m.base()
 }
 
+func (m *model) land(t *rapid.T) { m.held.land(t) }
+
 func (m *model) sync(t *rapid.T) {
+	m.storage.Flush()
+	m.held.landAll(t)
 	must(t, m.storage.Sync(t.Context()))
 	m.flushed = m.base()
 }
@@ -348,6 +388,7 @@ func (m *model) restart(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "chance") > 0 {
 		return
 	}
+	m.held.landAll(t)
 	m.reopen()
 	m.activate(t)
 }
