@@ -10,6 +10,8 @@ const (
 	KindAlarm     Kind = "alarm"
 	KindScheduled Kind = "scheduled"
 	KindTail      Kind = "tail"
+	// KindActivate is the constructor of an actor; it has a record only if it logged, sent or failed at something.
+	KindActivate Kind = "activate"
 )
 
 // Entry is a record's content, and its JSON form. Empty parts are left out. No value of a secret, no request body and

@@ -26,6 +26,9 @@ const (
 	MaxBytes      = 16000 // of all blobs together
 )
 
+// ErrClosed is returned once the database is closed.
+var ErrClosed = errors.New("analytics: closed")
+
 // ErrLimit is wrapped by the errors of points past a limit.
 var ErrLimit = errors.New("data point over its limit")
 
@@ -142,7 +145,7 @@ func (d *DB) Flush(ctx context.Context) error {
 	select {
 	case d.flush <- ack:
 	case <-d.stop:
-		return errors.New("analytics: closed")
+		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -1,0 +1,72 @@
+package caddymodule
+
+import (
+	"context"
+	"time"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/durable"
+	"github.com/gatehouse-edge/gatehouse/record"
+)
+
+// actorClass makes the actors of one class of a release's code.
+type actorClass struct {
+	rel  *release
+	name string
+}
+
+// Activate makes the JavaScript instance over the actor's storage.
+func (c *actorClass) Activate(ctx context.Context, a durable.Activation) (durable.Instance, error) {
+	storage := durable.NewStorage(a.StorageConfig())
+	rec := c.rel.edge.openRecord(record.KindActivate, c.rel)
+	rec.Write(func(e *record.Entry) { e.Actor, e.Did.Ran = a.Key.ID.String(), true })
+	code, err := c.rel.agent.Activate(ctx, agentruntime.ActorConfig{
+		Class: c.name, ID: a.Key.ID, Name: a.Name, Storage: storage,
+		Host: &host{rel: c.rel, rec: rec},
+	})
+	// A constructor that said nothing and failed at nothing leaves no record.
+	said := err != nil
+	rec.Read(func(e *record.Entry) { said = said || len(e.Did.Logs)+len(e.Did.Exceptions)+len(e.Did.Calls) > 0 })
+	if said {
+		rec.Write(func(e *record.Entry) {
+			if err != nil {
+				e.Out.Outcome = string(agentruntime.OutcomeException)
+			}
+		})
+		rec.Release(time.Now())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &actor{rel: c.rel, key: a.Key, code: code}, nil
+}
+
+// actor is one JavaScript actor in memory.
+type actor struct {
+	rel  *release
+	key  durable.Key
+	code *agentruntime.Actor
+}
+
+// Alarm runs the alarm handler, with a record of its own.
+func (a *actor) Alarm(ctx context.Context) error {
+	rec := a.rel.edge.openRecord(record.KindAlarm, a.rel)
+	rec.Write(func(e *record.Entry) { e.Actor, e.Did.Ran = a.key.ID.String(), true })
+	rep, err := a.code.Alarm(ctx, &host{rel: a.rel, rec: rec})
+	finish(rec, rep, true)
+	rec.Release(time.Now())
+	return err
+}
+
+func (a *actor) Broken() error { return a.code.Broken() }
+
+// Busy keeps an actor in memory that has timers or background work under way.
+func (a *actor) Busy() bool { return a.code.Busy() }
+
+func (a *actor) Close(reason error) { a.code.Close(reason) }
+
+var (
+	_ durable.Class    = (*actorClass)(nil)
+	_ durable.Instance = (*actor)(nil)
+	_ durable.Busy     = (*actor)(nil)
+)

@@ -1,0 +1,236 @@
+package caddymodule
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// AgentConfig is one agent: its code, what it is bound to, and its limits.
+type AgentConfig struct {
+	// Main is the entry module: TypeScript or JavaScript. Main or Wrangler is required.
+	Main string `json:"main,omitempty"`
+	// Wrangler is a wrangler.toml, .json or .jsonc file that says main, vars and bindings.
+	Wrangler string `json:"wrangler,omitempty"`
+	// Durable are the namespaces of durable actors.
+	Durable []DurableBinding `json:"durable,omitempty"`
+	// KV, Secrets and Analytics map a binding's name to the namespace, sealed secret or dataset it stands for.
+	KV        map[string]string `json:"kv,omitempty"`
+	Secrets   map[string]string `json:"secrets,omitempty"`
+	Analytics map[string]string `json:"analytics,omitempty"`
+	// Vars are plain values. Placeholders in them are replaced when the configuration is loaded.
+	Vars map[string]string `json:"vars,omitempty"`
+	// Crons are cron expressions of five fields, in UTC.
+	Crons []string `json:"crons,omitempty"`
+	// Tail names the agents whose tail handler gets this agent's records.
+	Tail []string `json:"tail,omitempty"`
+	// Egress names the policy for what the code sends; without one nothing leaves.
+	Egress string `json:"egress,omitempty"`
+	// Limits bound one invocation.
+	Limits AgentLimits `json:"limits,omitzero"`
+	// Place is where the Caddyfile defines the agent, for error messages.
+	Place string `json:"place,omitempty"`
+}
+
+// DurableBinding binds a namespace of durable actors.
+type DurableBinding struct {
+	Binding string `json:"binding"`
+	Class   string `json:"class"`
+	// Agent is the agent that exports the class; default the agent itself.
+	Agent string `json:"agent,omitempty"`
+}
+
+// AgentLimits bound one invocation. A zero field is the default.
+type AgentLimits struct {
+	// CPU is time spent running JavaScript, not waiting; default 50 ms.
+	CPU caddy.Duration `json:"cpu,omitempty"`
+	// Wall is the time from the request to the end of the answer; default 30 s.
+	Wall caddy.Duration `json:"wall,omitempty"`
+	// Subrequests is how many requests one invocation may send; default 50.
+	Subrequests int `json:"subrequests,omitempty"`
+	// RequestBody is the largest request body in bytes; default 10 MiB.
+	RequestBody int64 `json:"request_body,omitempty"`
+	// Logs is how much one invocation may log, in bytes; default 256 KiB.
+	Logs int `json:"logs,omitempty"`
+}
+
+// nameFromMain is the name of an agent that a site block defines on the spot: its file's name without the extension.
+func nameFromMain(main string) string {
+	base := filepath.Base(main)
+	return strings.TrimSuffix(base, filepath.Ext(base))
+}
+
+const agentOptions = "main, wrangler, durable, kv, var, secret, analytics, cron, tail, egress, isolation, reuse and limits"
+
+// parseAgentBlock reads the options of an agent.
+//
+//	{
+//		main <file> | wrangler <file>
+//		durable <binding> <class> [<agent>]
+//		kv <binding> <namespace>
+//		var <name> <value>
+//		secret <binding> <secret>
+//		analytics <binding> <dataset>
+//		cron <expression>
+//		tail <agent...>
+//		egress <policy>
+//		isolation inprocess
+//		reuse 1
+//		limits {
+//			cpu <duration>
+//			wall <duration>
+//			subrequests <number>
+//			request_body <size>
+//			logs <size>
+//		}
+//	}
+func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
+	var err error
+	bound := map[string]bool{"ORIGIN": true}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		option := d.Val()
+		switch option {
+		case "main", "wrangler":
+			if c.Main != "" || c.Wrangler != "" {
+				return d.Errf("%s: the agent's code is named already; give one main or one wrangler", option)
+			}
+			to := &c.Main
+			if option == "wrangler" {
+				to = &c.Wrangler
+			}
+			if *to, err = oneArg(d); err != nil {
+				return err
+			}
+		case "durable":
+			args := d.RemainingArgs()
+			if len(args) < 2 || len(args) > 3 {
+				return d.Errf("durable takes BINDING CLASS [AGENT], for example: durable COUNTER Counter")
+			}
+			if err := bind(d, bound, args[0]); err != nil {
+				return err
+			}
+			b := DurableBinding{Binding: args[0], Class: args[1]}
+			if len(args) == 3 {
+				b.Agent = args[2]
+			}
+			c.Durable = append(c.Durable, b)
+		case "kv":
+			err = parseBinding(d, bound, &c.KV, "NAMESPACE")
+		case "secret":
+			err = parseBinding(d, bound, &c.Secrets, "SECRET")
+		case "analytics":
+			err = parseBinding(d, bound, &c.Analytics, "DATASET")
+		case "var":
+			err = parseBinding(d, bound, &c.Vars, "VALUE")
+		case "cron":
+			expr, err := oneArg(d)
+			if err != nil {
+				return d.Errf("cron takes one quoted expression, for example: cron \"*/5 * * * *\"")
+			}
+			c.Crons = append(c.Crons, expr)
+		case "tail":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return d.ArgErr()
+			}
+			c.Tail = append(c.Tail, args...)
+		case "egress":
+			c.Egress, err = oneArg(d)
+		case "isolation":
+			mode, err := oneArg(d)
+			if err != nil {
+				return err
+			}
+			if mode != "inprocess" {
+				return refuseOption(d, "isolation "+mode)
+			}
+		case "reuse":
+			n, err := intArg(d, 1, 1<<30)
+			if err != nil {
+				return err
+			}
+			if n != 1 {
+				return refuseOption(d, "reuse of more than 1")
+			}
+		case "limits":
+			err = parseLimits(d, &c.Limits)
+		case "oauth", "service", "ratelimit", "workflow", "assets", "callers", "require_sandbox":
+			return refuseOption(d, option+" of agent")
+		default:
+			return unknownOption(d, "agent", agentOptions)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bind refuses a binding's name that is taken.
+func bind(d *caddyfile.Dispenser, bound map[string]bool, name string) error {
+	if bound[name] {
+		return d.Errf("the binding %s is there already; each name in env can stand for one thing", name)
+	}
+	bound[name] = true
+	return nil
+}
+
+func parseBinding(d *caddyfile.Dispenser, bound map[string]bool, to *map[string]string, what string) error {
+	option := d.Val()
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Errf("%s takes BINDING %s", option, what)
+	}
+	if err := bind(d, bound, args[0]); err != nil {
+		return err
+	}
+	if *to == nil {
+		*to = map[string]string{}
+	}
+	(*to)[args[0]] = args[1]
+	return nil
+}
+
+func parseLimits(d *caddyfile.Dispenser, l *AgentLimits) error {
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	var err error
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "cpu":
+			l.CPU, err = durationArg(d)
+		case "wall":
+			l.Wall, err = durationArg(d)
+		case "subrequests":
+			l.Subrequests, err = intArg(d, 1, 1<<20)
+		case "request_body":
+			l.RequestBody, err = sizeArg(d)
+		case "logs":
+			var n int64
+			n, err = sizeArg(d)
+			l.Logs = int(n)
+		case "memory", "connections":
+			return refuseOption(d, d.Val()+" of limits")
+		default:
+			return unknownOption(d, "limits", "cpu, wall, subrequests, request_body and logs")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ext(path string) string { return strings.ToLower(filepath.Ext(path)) }
+
+// isWrangler tells a wrangler file from code.
+func isWrangler(path string) bool {
+	switch ext(path) {
+	case ".toml", ".json", ".jsonc":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,107 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
+)
+
+// resolvedAgent is an agent's configuration with its wrangler file read in and placeholders replaced.
+type resolvedAgent struct {
+	AgentConfig
+	vars map[string]json.RawMessage
+}
+
+// MarshalJSON includes the resolved variables, for the release's fingerprint.
+func (r resolvedAgent) MarshalJSON() ([]byte, error) {
+	return json.Marshal([]any{r.AgentConfig, r.vars})
+}
+
+// resolve reads the wrangler file, if there is one, under what the Caddyfile says, and replaces placeholders. inputs
+// are the files read.
+func (c *AgentConfig) resolve() (full *resolvedAgent, inputs []string, err error) {
+	full = &resolvedAgent{AgentConfig: *c, vars: map[string]json.RawMessage{}}
+	if c.Wrangler != "" {
+		w, err := agentruntime.ReadWrangler(c.Wrangler)
+		if err != nil {
+			return nil, []string{c.Wrangler}, err
+		}
+		if err := full.under(w); err != nil {
+			return nil, []string{c.Wrangler}, err
+		}
+		inputs = append(inputs, c.Wrangler)
+	}
+	if full.Main == "" {
+		return nil, inputs, errors.New("there is no code: name the entry module with main FILE or wrangler FILE")
+	}
+	repl := caddy.NewReplacer()
+	for name, v := range c.Vars {
+		v, err := repl.ReplaceOrErr(v, true, true)
+		if err != nil {
+			return nil, inputs, fmt.Errorf("var %s: %w", name, err)
+		}
+		if full.vars[name], err = json.Marshal(v); err != nil {
+			return nil, inputs, fmt.Errorf("var %s: %w", name, err)
+		}
+	}
+	full.Vars = nil
+	if full.Main, err = filepath.Abs(full.Main); err != nil {
+		return nil, inputs, err
+	}
+	return full, inputs, nil
+}
+
+// under adds what the wrangler file says and the Caddyfile does not. A name that both bind is refused.
+func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
+	taken := map[string]bool{"ORIGIN": true}
+	for _, b := range r.Durable {
+		taken[b.Binding] = true
+	}
+	for _, m := range []map[string]string{r.KV, r.Secrets, r.Analytics, r.Vars} {
+		for name := range m {
+			taken[name] = true
+		}
+	}
+	var err error
+	claim := func(name string) {
+		if taken[name] {
+			err = errors.Join(err, fmt.Errorf("%s: the binding %s is bound twice; each name in env can stand for one thing", r.Wrangler, name))
+		}
+		taken[name] = true
+	}
+	r.Main = w.Main
+	r.Durable = slices.Clone(r.Durable)
+	for _, d := range w.Durable {
+		claim(d.Name)
+		r.Durable = append(r.Durable, DurableBinding{Binding: d.Name, Class: d.Class})
+	}
+	r.KV, r.Analytics = cloneMap(r.KV), cloneMap(r.Analytics)
+	for _, k := range w.KV {
+		claim(k.Binding)
+		r.KV[k.Binding] = k.ID
+	}
+	for _, x := range w.Analytics {
+		claim(x.Binding)
+		r.Analytics[x.Binding] = x.Dataset
+	}
+	for name, v := range w.Vars {
+		claim(name)
+		r.vars[name] = v
+	}
+	r.Crons = append(slices.Clone(r.Crons), w.Crons...)
+	return err
+}
+
+func cloneMap(m map[string]string) map[string]string {
+	c := make(map[string]string, len(m))
+	for k, v := range m {
+		c[k] = v
+	}
+	return c
+}

@@ -1,0 +1,293 @@
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-edge/gatehouse/secrets"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// App is the gatehouse app: the store, the keyring, the egress policies and the agents that the site blocks' directives
+// use. Without a global block every part has its default.
+type App struct {
+	// Store is where durable state lives; default: Badger in Caddy's data folder.
+	Store *StoreConfig `json:"store,omitempty"`
+	// Keyring holds the keys that seal secrets; default: keyring.json in the store's folder.
+	Keyring *KeyringConfig `json:"keyring,omitempty"`
+	// Analytics is where data points are kept; default: analytics.db in the store's folder.
+	Analytics *AnalyticsConfig `json:"analytics,omitempty"`
+	// Egress are the named policies for what agents send out.
+	Egress map[string]*EgressConfig `json:"egress,omitempty"`
+	// Agents are the agents by name.
+	Agents map[string]*AgentConfig `json:"agents,omitempty"`
+
+	ctx    caddy.Context
+	logger *zap.Logger
+	edge   *edge
+	points *points
+
+	vaultOnce sync.Once
+	vault     *secrets.Vault
+	vaultErr  error
+
+	// agents is changed while the configuration is provisioned and only read after.
+	agents map[string]*agent
+	pooled []func() error // gives back what this configuration took from pools
+}
+
+// StoreConfig says where durable state lives.
+type StoreConfig struct {
+	// Path is the folder; default gatehouse in Caddy's data folder.
+	Path string `json:"path,omitempty"`
+	// Memory is about how much the engine may use, in bytes; default 256 MiB.
+	Memory int64  `json:"memory,omitempty"`
+	Place  string `json:"place,omitempty"`
+}
+
+// KeyringConfig names the keyring: a file, made on first use, or an environment variable.
+type KeyringConfig struct {
+	File  string `json:"file,omitempty"`
+	Env   string `json:"env,omitempty"`
+	Place string `json:"place,omitempty"`
+}
+
+// AnalyticsConfig says where data points are kept and for how long.
+type AnalyticsConfig struct {
+	Path string `json:"path,omitempty"`
+	// Retention defaults to 90 days.
+	Retention caddy.Duration `json:"retention,omitempty"`
+	Place     string         `json:"place,omitempty"`
+}
+
+// CaddyModule returns the module's registration.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "gatehouse", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision checks everything that can be checked without opening the store, so that a configuration can be validated
+// beside a running server: files, policies, secrets, and that every agent's code builds and runs.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.logger = ctx, ctx.Logger()
+	a.agents = map[string]*agent{}
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	var memory int64
+	if a.Store != nil {
+		memory = a.Store.Memory
+	}
+	if a.edge, err = take(a, edges, dir, func() (*edge, error) { return newEdge(dir, memory), nil }); err != nil {
+		return err
+	}
+	path, keep := filepath.Join(dir, "analytics.db"), time.Duration(0)
+	if a.Analytics != nil {
+		if path, err = a.path(a.Analytics.Path); err != nil {
+			return at(a.Analytics.Place, "analytics: %w", err)
+		}
+		keep = time.Duration(a.Analytics.Retention)
+	}
+	if a.points, err = take(a, analyticsPool, path, func() (*points, error) { return &points{path: path, keep: keep}, nil }); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Egress)) {
+		p, err := a.Egress[name].policy(name)
+		if err != nil {
+			return err
+		}
+		p.Close()
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Agents)) {
+		if err := a.checkReferences(name, a.Agents[name]); err != nil {
+			return err
+		}
+		if err := a.addAgent(name, a.Agents[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Start opens the store, if it is not open yet, and puts the agents of this configuration in charge of their actors,
+// alarms and schedules.
+func (a *App) Start() error {
+	if err := a.edge.open(); err != nil {
+		return err
+	}
+	a.edge.setLogger(a.logger)
+	for _, name := range slices.Sorted(maps.Keys(a.agents)) {
+		a.agents[name].start()
+	}
+	return nil
+}
+
+// Stop takes the agents of this configuration out of charge. Where an earlier configuration is still there, because
+// this one failed to start, its agents are in charge again.
+func (a *App) Stop() error {
+	for _, ag := range a.agents {
+		ag.stop()
+	}
+	return nil
+}
+
+// Cleanup gives back what this configuration took, even when it was provisioned only in part.
+func (a *App) Cleanup() error {
+	var first error
+	for _, ag := range a.agents {
+		if err := ag.free(); err != nil && first == nil {
+			first = err
+		}
+	}
+	for _, give := range slices.Backward(a.pooled) {
+		if err := give(); err != nil && first == nil {
+			first = err
+		}
+	}
+	a.pooled = nil
+	return first
+}
+
+// addAgent builds an agent and adds it. The same name with the same configuration is the same agent.
+func (a *App) addAgent(name string, c *AgentConfig) error {
+	if _, ok := a.agents[name]; ok {
+		return at(c.Place, "agent %s: there is another agent of that name; define agents with options in the global gatehouse block and name them in the sites", name)
+	}
+	ag := &agent{name: name, config: c, app: a}
+	if err := ag.load(); err != nil {
+		return err
+	}
+	a.agents[name] = ag
+	return nil
+}
+
+// checkReferences refuses names of policies and agents that are not there.
+func (a *App) checkReferences(name string, c *AgentConfig) error {
+	if c.Egress != "" && a.Egress[c.Egress] == nil {
+		return at(c.Place, "agent %s: egress %s: no such policy; define it with: egress %s { ... } (there are: %s)", name, c.Egress, c.Egress, names(a.Egress))
+	}
+	for _, t := range c.Tail {
+		if a.Agents[t] == nil {
+			return at(c.Place, "agent %s: tail %s: no such agent (there are: %s)", name, t, names(a.Agents))
+		}
+	}
+	for _, b := range c.Durable {
+		if b.Agent != "" && a.Agents[b.Agent] == nil {
+			return at(c.Place, "agent %s: durable %s: no agent %s (there are: %s)", name, b.Binding, b.Agent, names(a.Agents))
+		}
+	}
+	return nil
+}
+
+func names[V any](m map[string]V) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	s := ""
+	for i, n := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			s += ", "
+		}
+		s += n
+	}
+	return s
+}
+
+// dir is the store's folder, absolute.
+func (a *App) dir() (string, error) {
+	if a.Store == nil || a.Store.Path == "" {
+		return filepath.Join(caddy.AppDataDir(), "gatehouse"), nil
+	}
+	dir, err := a.path(a.Store.Path)
+	if err != nil {
+		return "", at(a.Store.Place, "store: %w", err)
+	}
+	return dir, nil
+}
+
+// path replaces the placeholders of a configured path and makes it absolute.
+func (a *App) path(p string) (string, error) {
+	p, err := caddy.NewReplacer().ReplaceOrErr(p, true, true)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(p)
+}
+
+// openVault opens the secrets at their first use. A configuration without secrets makes no keyring.
+func (a *App) openVault() (*secrets.Vault, error) {
+	a.vaultOnce.Do(func() {
+		if a.vault, a.vaultErr = a.newVault(); a.vaultErr == nil {
+			a.vaultErr = a.vault.Verify()
+		}
+		if a.vaultErr != nil {
+			place := ""
+			if a.Keyring != nil {
+				place = a.Keyring.Place
+			}
+			a.vaultErr = at(place, "secrets: %w", a.vaultErr)
+		}
+	})
+	return a.vault, a.vaultErr
+}
+
+func (a *App) newVault() (*secrets.Vault, error) {
+	dir, err := a.dir()
+	if err != nil {
+		return nil, err
+	}
+	ring, err := a.openKeyring(dir)
+	if err != nil {
+		return nil, err
+	}
+	return secrets.OpenVault(secrets.VaultConfig{Path: filepath.Join(dir, "secrets.json"), Keyring: ring})
+}
+
+func (a *App) openKeyring(dir string) (*secrets.Keyring, error) {
+	switch {
+	case a.Keyring != nil && a.Keyring.Env != "":
+		v, ok := os.LookupEnv(a.Keyring.Env)
+		if !ok {
+			return nil, fmt.Errorf("keyring: the environment variable %s is not set", a.Keyring.Env)
+		}
+		return secrets.OpenKeyringEnv(v)
+	case a.Keyring != nil && a.Keyring.File != "":
+		path, err := a.path(a.Keyring.File)
+		if err != nil {
+			return nil, err
+		}
+		return secrets.OpenKeyringFile(path)
+	}
+	return secrets.OpenKeyringFile(filepath.Join(dir, "keyring.json"))
+}
+
+// take takes a value from a pool, making it if nobody holds it, and remembers to give it back.
+func take[T caddy.Destructor](a *App, pool *caddy.UsagePool, key string, make func() (T, error)) (T, error) {
+	v, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return make() })
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	a.pooled = append(a.pooled, func() error {
+		_, err := pool.Delete(key)
+		return err
+	})
+	return v.(T), nil
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

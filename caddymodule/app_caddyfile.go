@@ -1,0 +1,161 @@
+package caddymodule
+
+import (
+	"encoding/json"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+// parseApp reads the global option.
+//
+//	gatehouse {
+//		store badger <folder> {
+//			memory <size>
+//		}
+//		keyring file <path> | env <variable>
+//		analytics <file> {
+//			retention <duration>
+//		}
+//		egress <name> { ... }
+//		agent <name> { ... }
+//	}
+func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
+	app := new(App)
+	if prior, ok := existing.(httpcaddyfile.App); ok {
+		if err := json.Unmarshal(prior.Value, app); err != nil {
+			return nil, d.Errf("gatehouse: read the earlier block: %v", err)
+		}
+	}
+	d.Next()
+	if err := noArgs(d); err != nil {
+		return nil, err
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := parseAppOption(d, app); err != nil {
+			return nil, err
+		}
+	}
+	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+func parseAppOption(d *caddyfile.Dispenser, app *App) error {
+	switch d.Val() {
+	case "store":
+		if app.Store != nil {
+			return d.Err("store is given twice")
+		}
+		app.Store = &StoreConfig{Place: place(d)}
+		return parseStore(d, app.Store)
+	case "keyring":
+		if app.Keyring != nil {
+			return d.Err("keyring is given twice")
+		}
+		app.Keyring = &KeyringConfig{Place: place(d)}
+		return parseKeyring(d, app.Keyring)
+	case "analytics":
+		if app.Analytics != nil {
+			return d.Err("analytics is given twice")
+		}
+		app.Analytics = &AnalyticsConfig{Place: place(d)}
+		return parseAnalytics(d, app.Analytics)
+	case "egress":
+		name, c, err := parseEgress(d)
+		if err != nil {
+			return err
+		}
+		if app.Egress[name] != nil {
+			return d.Errf("the egress policy %s is there already", name)
+		}
+		if app.Egress == nil {
+			app.Egress = map[string]*EgressConfig{}
+		}
+		app.Egress[name] = c
+	case "agent":
+		c := &AgentConfig{Place: place(d)}
+		name, err := oneArg(d)
+		if err != nil {
+			return err
+		}
+		if err := parseAgentBlock(d, c); err != nil {
+			return err
+		}
+		if app.Agents[name] != nil {
+			return d.Errf("the agent %s is there already", name)
+		}
+		if app.Agents == nil {
+			app.Agents = map[string]*AgentConfig{}
+		}
+		app.Agents[name] = c
+	case "audit", "oauth":
+		return refuseOption(d, d.Val())
+	default:
+		return unknownOption(d, "gatehouse", "store, keyring, analytics, egress and agent")
+	}
+	return nil
+}
+
+func parseStore(d *caddyfile.Dispenser, c *StoreConfig) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return d.ArgErr()
+	}
+	if args[0] != "badger" {
+		return refuseOption(d, "store "+args[0])
+	}
+	if len(args) > 2 {
+		return d.ArgErr()
+	}
+	if len(args) == 2 {
+		c.Path = args[1]
+	}
+	var err error
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "memory":
+			if c.Memory, err = sizeArg(d); err != nil {
+				return err
+			}
+		case "encryption_key", "accept_data_loss":
+			return refuseOption(d, d.Val()+" of store")
+		default:
+			return unknownOption(d, "store", "memory")
+		}
+	}
+	return nil
+}
+
+func parseKeyring(d *caddyfile.Dispenser, c *KeyringConfig) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Err("keyring takes: file PATH, or env VARIABLE")
+	}
+	switch args[0] {
+	case "file":
+		c.File = args[1]
+	case "env":
+		c.Env = args[1]
+	default:
+		return refuseOption(d, "keyring "+args[0])
+	}
+	return nil
+}
+
+func parseAnalytics(d *caddyfile.Dispenser, c *AnalyticsConfig) error {
+	var err error
+	if c.Path, err = oneArg(d); err != nil {
+		return err
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "retention":
+			if c.Retention, err = durationArg(d); err != nil {
+				return err
+			}
+		default:
+			return unknownOption(d, "analytics", "retention")
+		}
+	}
+	return nil
+}

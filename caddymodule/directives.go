@@ -1,0 +1,38 @@
+package caddymodule
+
+import (
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+// pipeline lists the directives in the order in which a request passes them.
+var pipeline = []string{"throttle", "identity", "bot_score", "waf", "access", "egress_proxy", "agent_dashboard", "agent"}
+
+// later are the directives of the contract that this version does not have.
+var later = map[string]string{
+	"identity":        "Web Bot Auth and JWT identity",
+	"access":          "access policies",
+	"egress_proxy":    "the forward proxy",
+	"agent_dashboard": "the page",
+}
+
+func init() {
+	// Several registrations before one directive land in the order of registration.
+	for _, name := range pipeline {
+		httpcaddyfile.RegisterDirectiveOrder(name, httpcaddyfile.Before, "reverse_proxy")
+	}
+	httpcaddyfile.RegisterGlobalOption("gatehouse", parseApp)
+	httpcaddyfile.RegisterHandlerDirective("throttle", parseThrottle)
+	httpcaddyfile.RegisterHandlerDirective("bot_score", parseBotScore)
+	httpcaddyfile.RegisterHandlerDirective("waf", parseWAF)
+	httpcaddyfile.RegisterHandlerDirective("agent", parseAgent)
+	for name := range later {
+		httpcaddyfile.RegisterDirective(name, refuseDirective)
+	}
+}
+
+// refuseDirective refuses a directive that this version does not have, rather than let it do nothing.
+func refuseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next()
+	name := h.Val()
+	return nil, h.Errf("%s (%s) is not part of this version; remove the directive", name, later[name])
+}

@@ -1,0 +1,190 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"github.com/gatehouse-edge/gatehouse/durable"
+	"github.com/gatehouse-edge/gatehouse/durable/badgerstore"
+	"github.com/gatehouse-edge/gatehouse/kv"
+	"github.com/gatehouse-edge/gatehouse/record"
+)
+
+// edges holds the open stores by folder, across reloads.
+var edges = caddy.NewUsagePool()
+
+// tail is where those who watch get the records of every configuration of this process.
+var tail record.Tail
+
+// edge is what must exist once, however many configurations overlap: the store, the directory of actors with their
+// alarms, the KV namespaces and the cron schedules. It is pooled by the store's folder and opened at its first use.
+type edge struct {
+	dir    string
+	memory int64
+
+	once      sync.Once
+	err       error
+	store     durable.Store
+	directory *durable.Directory
+	spaces    *kv.Namespaces
+	schedule  *schedule
+
+	logger atomic.Pointer[zap.Logger]
+
+	mu sync.Mutex
+	// duty says which release is in charge of an agent's actors and schedules: the last of its list.
+	duty map[string][]duty
+}
+
+// duty is one configuration's claim on an agent.
+type duty struct {
+	owner *agent
+	rel   *release
+}
+
+func newEdge(dir string, memory int64) *edge {
+	e := &edge{dir: dir, memory: memory, duty: map[string][]duty{}}
+	e.logger.Store(zap.NewNop())
+	return e
+}
+
+// open opens the store if it is not open. The first error stays.
+func (e *edge) open() error {
+	e.once.Do(func() { e.err = e.doOpen() })
+	return e.err
+}
+
+func (e *edge) doOpen() error {
+	log := slog.New(zapslog.NewHandler(caddy.Log().Named("gatehouse").Core()))
+	store, err := badgerstore.Open(badgerstore.Config{Dir: filepath.Join(e.dir, "store"), Memory: e.memory, Logger: log})
+	if err != nil {
+		return fmt.Errorf("gatehouse: %w", err)
+	}
+	e.store = store
+	e.directory = durable.NewDirectory(durable.Config{Store: store, Logger: log})
+	e.directory.Register(strictNamespace, newStrictClass())
+	e.spaces = kv.New(kv.Config{Store: store})
+	e.schedule = newSchedule(e)
+	e.mu.Lock()
+	for name := range e.duty {
+		e.assign(name, nil)
+	}
+	e.mu.Unlock()
+	e.directory.Start()
+	return nil
+}
+
+// Destruct closes everything once no configuration uses the store any more.
+func (e *edge) Destruct() error {
+	e.once.Do(func() { e.err = durable.ErrClosed })
+	if e.store == nil {
+		return nil
+	}
+	e.schedule.close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := e.directory.Close(ctx)
+	e.spaces.Close()
+	return errors.Join(err, e.store.Close())
+}
+
+// setLogger says where records of what no request began are logged.
+func (e *edge) setLogger(l *zap.Logger) { e.logger.Store(l) }
+
+// enlist puts owner's release in charge of the agent's actors, alarms and schedules; an owner that is in charge already
+// changes its release.
+func (e *edge) enlist(owner *agent, rel *release) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	list := e.duty[owner.name]
+	before := inCharge(list)
+	if i := slices.IndexFunc(list, func(d duty) bool { return d.owner == owner }); i >= 0 {
+		list[i].rel = rel
+	} else {
+		list = append(list, duty{owner, rel})
+	}
+	e.duty[owner.name] = list
+	e.assign(owner.name, before)
+}
+
+// dismiss ends owner's claim. The release before it is in charge again if there is one.
+func (e *edge) dismiss(owner *agent) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	list := e.duty[owner.name]
+	before := inCharge(list)
+	list = slices.DeleteFunc(list, func(d duty) bool { return d.owner == owner })
+	e.duty[owner.name] = list
+	e.assign(owner.name, before)
+	if len(list) == 0 {
+		delete(e.duty, owner.name)
+	}
+}
+
+// assign makes the directory's classes those of the release in charge. It is called with the lock held.
+func (e *edge) assign(name string, before *release) {
+	if e.directory == nil {
+		return
+	}
+	now := inCharge(e.duty[name])
+	if before != nil && before != now {
+		for ns := range before.classes {
+			if now == nil || now.classes[ns] == nil {
+				e.directory.Register(ns, nil)
+			}
+		}
+	}
+	if now == nil {
+		return
+	}
+	for ns, class := range now.classes {
+		e.directory.Register(ns, class)
+	}
+}
+
+// current is the release in charge of the named agent, nil if there is none.
+func (e *edge) current(name string) *release {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return inCharge(e.duty[name])
+}
+
+// releases are the releases in charge.
+func (e *edge) releases() []*release {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []*release
+	for _, list := range e.duty {
+		if r := inCharge(list); r != nil {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func inCharge(list []duty) *release {
+	if len(list) == 0 {
+		return nil
+	}
+	return list[len(list)-1].rel
+}
+
+// openRecord begins the record of work that no request began.
+func (e *edge) openRecord(kind record.Kind, rel *release) *record.Record {
+	r := record.Open(kind, time.Now(), record.LogSink{Logger: e.logger.Load()}, &tail, tailAgents{e})
+	r.Write(func(x *record.Entry) {
+		x.Agent, x.Version = rel.name, rel.version()
+	})
+	return r
+}

@@ -1,0 +1,192 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-edge/gatehouse/egress"
+)
+
+// EgressConfig is one named egress policy. Its zero value refuses everything.
+type EgressConfig struct {
+	// Allow are the hosts that may be called.
+	Allow []EgressRule `json:"allow,omitempty"`
+	// AllowIP are address prefixes that may be dialled although they are not public, such as 127.0.0.1/32.
+	AllowIP []string `json:"allow_ip,omitempty"`
+	// Deny are hosts that are refused with their subdomains, whatever Allow says.
+	Deny []string `json:"deny,omitempty"`
+	// Redirects is how many redirects a request may follow; default 5, at least 1.
+	Redirects int `json:"redirects,omitempty"`
+	// NoRedirects refuses to follow any.
+	NoRedirects bool `json:"no_redirects,omitempty"`
+	// Response is the largest response body in bytes; default 50 MiB.
+	Response int64 `json:"response,omitempty"`
+	// Timeout bounds the time to the response's headers; default 30 s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+	// Place is where the Caddyfile defines the policy, for error messages.
+	Place string `json:"place,omitempty"`
+}
+
+// EgressRule allows requests to one host.
+type EgressRule struct {
+	// Host is a name, an address, or *.SUFFIX, each with an optional :PORT.
+	Host    string   `json:"host"`
+	Methods []string `json:"methods,omitempty"`
+	Paths   []string `json:"paths,omitempty"`
+}
+
+// policy makes the policy of that name.
+func (c *EgressConfig) policy(name string) (*egress.Policy, error) {
+	cfg := egress.Config{
+		Name:        name,
+		Deny:        c.Deny,
+		Redirects:   c.Redirects,
+		MaxResponse: c.Response,
+		Timeout:     time.Duration(c.Timeout),
+	}
+	if c.NoRedirects {
+		cfg.Redirects = egress.NoRedirects
+	}
+	for _, r := range c.Allow {
+		rule, err := egress.ParseRule(r.Host)
+		if err != nil {
+			return nil, at(c.Place, "egress %s: allow %s: %w", name, r.Host, err)
+		}
+		rule.Methods, rule.Paths = r.Methods, r.Paths
+		cfg.Allow = append(cfg.Allow, rule)
+	}
+	for _, s := range c.AllowIP {
+		p, err := parsePrefix(s)
+		if err != nil {
+			return nil, at(c.Place, "egress %s: allow_ip: %w", name, err)
+		}
+		cfg.AllowIP = append(cfg.AllowIP, p)
+	}
+	p, err := egress.New(cfg)
+	if err != nil {
+		return nil, at(c.Place, "egress %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// parsePrefix reads a prefix, or an address as the prefix that holds it alone.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is not an address prefix; write it like 10.0.0.0/8 or 127.0.0.1/32", s)
+	}
+	return p, nil
+}
+
+// parseEgress reads a policy; the dispenser stands on the word egress.
+//
+//	egress <name> {
+//		allow <host[:port]> {
+//			methods <method...>
+//			paths <path...>
+//		}
+//		allow_ip <prefix...>
+//		deny <host...>
+//		redirects <number>
+//		response <size>
+//		timeout <duration>
+//		mode enforce
+//	}
+func parseEgress(d *caddyfile.Dispenser) (string, *EgressConfig, error) {
+	c := &EgressConfig{Place: place(d)}
+	name, err := oneArg(d)
+	if err != nil {
+		return "", nil, err
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "allow":
+			rules, err := parseEgressAllow(d)
+			if err != nil {
+				return "", nil, err
+			}
+			c.Allow = append(c.Allow, rules...)
+		case "allow_ip":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return "", nil, d.ArgErr()
+			}
+			for _, a := range args {
+				if _, err := parsePrefix(a); err != nil {
+					return "", nil, d.WrapErr(err)
+				}
+			}
+			c.AllowIP = append(c.AllowIP, args...)
+		case "deny":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return "", nil, d.ArgErr()
+			}
+			c.Deny = append(c.Deny, args...)
+		case "redirects":
+			if c.Redirects, err = intArg(d, 0, 20); err != nil {
+				return "", nil, err
+			}
+			c.NoRedirects = c.Redirects == 0
+		case "response":
+			if c.Response, err = sizeArg(d); err != nil {
+				return "", nil, err
+			}
+		case "timeout":
+			if c.Timeout, err = durationArg(d); err != nil {
+				return "", nil, err
+			}
+		case "mode":
+			mode, err := oneArg(d)
+			if err != nil {
+				return "", nil, err
+			}
+			if mode != "enforce" {
+				return "", nil, refuseOption(d, "mode "+mode+" of egress")
+			}
+		case "blocklist", "dlp", "waf", "budget", "inject", "deny_ip", "limits", "hold", "sign":
+			return "", nil, refuseOption(d, d.Val()+" of egress")
+		default:
+			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, redirects, response, timeout, mode")
+		}
+	}
+	return name, c, nil
+}
+
+func parseEgressAllow(d *caddyfile.Dispenser) ([]EgressRule, error) {
+	hosts := d.RemainingArgs()
+	if len(hosts) == 0 {
+		return nil, d.ArgErr()
+	}
+	var methods, paths []string
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "methods":
+			methods = append(methods, d.RemainingArgs()...)
+			if len(methods) == 0 {
+				return nil, d.ArgErr()
+			}
+		case "paths":
+			paths = append(paths, d.RemainingArgs()...)
+			if len(paths) == 0 {
+				return nil, d.ArgErr()
+			}
+		case "inject", "budget":
+			return nil, refuseOption(d, d.Val()+" of allow")
+		default:
+			return nil, unknownOption(d, "allow", "methods and paths")
+		}
+	}
+	rules := make([]EgressRule, 0, len(hosts))
+	for _, h := range hosts {
+		rules = append(rules, EgressRule{Host: h, Methods: methods, Paths: paths})
+	}
+	return rules, nil
+}

@@ -1,0 +1,56 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/durable"
+	"github.com/gatehouse-edge/gatehouse/record"
+)
+
+// This file is the one place where errors become HTTP.
+
+// statusClientGone is what Caddy and others log for a client that went away.
+const statusClientGone = 499
+
+// httpError is the error for an invocation that gave no answer. The code's own message is in the record and stays out
+// of the answer: handle_errors decides what the client sees.
+func httpError(rec *record.Record, rel *release, err error) error {
+	status := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, agentruntime.ErrExceededCPU):
+		status = http.StatusServiceUnavailable
+	case errors.Is(err, agentruntime.ErrExceededWall):
+		status = http.StatusGatewayTimeout
+	case errors.Is(err, durable.ErrOverloaded):
+		status = http.StatusServiceUnavailable
+	case errors.Is(err, agentruntime.ErrCanceled), errors.Is(err, context.Canceled):
+		status = statusClientGone
+	}
+	return refusal(rec.ID(), status, errors.New("agent "+rel.name+": "+rel.redact(err.Error())))
+}
+
+// refusal is the error that Caddy's handle_errors sees: its id is the record's.
+func refusal(id string, status int, err error) error {
+	return caddyhttp.HandlerError{Err: err, StatusCode: status, ID: id}
+}
+
+// remoteError is a failure of an actor as the caller's code sees it.
+func remoteError(err error) error {
+	var remote *agentruntime.RemoteError
+	switch {
+	case errors.As(err, &remote), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, durable.ErrOverloaded):
+		return &agentruntime.RemoteError{Name: "Error", Message: "the durable actor is overloaded", Overloaded: true, Retryable: true}
+	case errors.Is(err, durable.ErrNoClass):
+		return &agentruntime.RemoteError{Name: "Error", Message: "no agent of this server has the class of this durable actor"}
+	case errors.Is(err, durable.ErrReset), errors.Is(err, durable.ErrFenced), errors.Is(err, durable.ErrRetired), errors.Is(err, durable.ErrClosed):
+		return &agentruntime.RemoteError{Name: "Error", Message: "the durable actor was reset", Reset: true, Retryable: true}
+	}
+	return &agentruntime.RemoteError{Name: "Error", Message: err.Error()}
+}

@@ -1,0 +1,249 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/record"
+)
+
+func init() {
+	caddy.RegisterModule(new(AgentHandler))
+}
+
+// AgentHandler runs an agent's code for each request. Where the code returns nothing, the next handler answers.
+type AgentHandler struct {
+	// Agent names an agent of the gatehouse app.
+	Agent string `json:"agent,omitempty"`
+	// Inline is an agent defined on the spot, named after its file.
+	Inline *AgentConfig `json:"inline,omitempty"`
+	Place  string       `json:"place,omitempty"`
+
+	app   *App
+	agent *agent
+}
+
+// CaddyModule returns the module's registration.
+func (*AgentHandler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_agent", New: func() caddy.Module { return new(AgentHandler) }}
+}
+
+// Provision finds the agent, or adds the one defined on the spot.
+func (h *AgentHandler) Provision(ctx caddy.Context) error {
+	app, err := appOf(ctx)
+	if err != nil {
+		return err
+	}
+	h.app = app
+	name := h.Agent
+	if h.Inline != nil {
+		name = nameFromMain(h.Inline.Main + h.Inline.Wrangler)
+		if err := app.checkReferences(name, h.Inline); err != nil {
+			return err
+		}
+		if err := app.addAgent(name, h.Inline); err != nil {
+			return err
+		}
+	}
+	if h.agent = app.agents[name]; h.agent == nil {
+		return at(h.Place, "agent %s: no such agent; define it in the global gatehouse block (there are: %s), or give a file: agent ./agent.ts", name, names(app.agents))
+	}
+	return nil
+}
+
+// ServeHTTP runs the code and sends what it answers.
+func (h *AgentHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	v, w, r := h.app.enter(w, r)
+	err := h.serve(v, w, r, next)
+	v.leave(err)
+	return err
+}
+
+func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	rel := h.agent.release.Load()
+	if limit := rel.bodyLimit(); r.ContentLength > limit {
+		return v.refuse("agent", http.StatusRequestEntityTooLarge, "the request body of %d bytes is over the limit of %d", r.ContentLength, limit)
+	}
+	v.rec.Write(func(e *record.Entry) { e.Agent, e.Version, e.Did.Ran = rel.name, rel.version(), true })
+	// The invocation may outlive the request, for waitUntil; until the answer is out it ends with the client.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	gone := context.AfterFunc(r.Context(), cancel)
+	host := &host{rel: rel, rec: v.rec, origin: &origin{next: next, request: r}}
+	v.rec.Hold()
+	inv := rel.agent.Fetch(ctx, host, h.incoming(v, r))
+	end := func() {
+		finish(v.rec, inv.Wait(), true)
+		cancel()
+		v.rec.Release(time.Now())
+	}
+	resp, err := inv.Response()
+	if err != nil {
+		gone()
+		go end()
+		return httpError(v.rec, rel, err)
+	}
+	if resp == nil {
+		gone()
+		go end()
+		return next.ServeHTTP(w, r)
+	}
+	err = send(w, resp)
+	gone()
+	go end()
+	return err
+}
+
+// incoming is the request as code sees it, with the headers that Workers are used to.
+func (h *AgentHandler) incoming(v *visit, r *http.Request) *agentruntime.Request {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	header := r.Header.Clone()
+	header.Set("Host", r.Host)
+	header.Set("CF-Connecting-IP", v.clientIP)
+	header.Set("CF-Ray", v.rec.ID())
+	req := &agentruntime.Request{
+		Method: r.Method, URL: scheme + "://" + r.Host + r.URL.RequestURI(), Header: header,
+		ContentLength: r.ContentLength, CF: v.cf(),
+	}
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+		req.Body = r.Body
+	}
+	return req
+}
+
+// send writes the code's answer as it comes: what the code has written by itself is flushed by itself.
+func send(w http.ResponseWriter, resp *agentruntime.Response) error {
+	header := w.Header()
+	for name, values := range resp.Header {
+		header[name] = append([]string(nil), values...)
+	}
+	if resp.Body == nil {
+		if resp.Status != http.StatusNoContent && resp.Status != http.StatusNotModified && header.Get("Content-Length") == "" {
+			header.Set("Content-Length", "0")
+		}
+		w.WriteHeader(resp.Status)
+		return nil
+	}
+	defer resp.Body.Close()
+	if known, ok := resp.Body.(interface{ Len() int }); ok {
+		header.Set("Content-Length", strconv.Itoa(known.Len()))
+		w.WriteHeader(resp.Status)
+		_, err := io.Copy(w, resp.Body)
+		return err
+	}
+	w.WriteHeader(resp.Status)
+	control := http.NewResponseController(w)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return err
+			}
+			_ = control.Flush()
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			// The head is out; only a broken connection tells the client that this is not the end.
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+// finish writes an invocation's end into its record. Only the outermost invocation says the outcome.
+func finish(rec *record.Record, rep agentruntime.Report, outermost bool) {
+	rec.Write(func(e *record.Entry) {
+		e.Out.CPUMillis += record.Millis(rep.CPU)
+		e.Out.LogsDropped += rep.LogsDropped
+		if outermost {
+			e.Out.Outcome = string(rep.Outcome)
+		}
+	})
+}
+
+func (v *visit) cf() []byte {
+	type management struct {
+		Score       int  `json:"score"`
+		VerifiedBot bool `json:"verifiedBot"`
+	}
+	var m management
+	v.rec.Read(func(e *record.Entry) { m.Score = e.Who.BotScore })
+	if m.Score == 0 {
+		return []byte(`{}`)
+	}
+	b, err := json.Marshal(map[string]management{"botManagement": m})
+	if err != nil {
+		return []byte(`{}`)
+	}
+	return b
+}
+
+// parseAgent reads the directive.
+//
+//	agent <name>
+//	agent <file> {
+//		...the options of an agent
+//	}
+//
+// A first argument that is the path of a file defines the agent on the spot.
+func parseAgent(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	h.Next()
+	m := &AgentHandler{Place: place(h.Dispenser)}
+	arg, err := oneArg(h.Dispenser)
+	if err != nil {
+		return nil, h.Err("agent takes the name of an agent or the path of its code, for example: agent ./agent.ts")
+	}
+	inline := &AgentConfig{Place: place(h.Dispenser)}
+	if !isPath(arg) {
+		m.Agent = arg
+		if h.NextBlock(h.Nesting()) {
+			return nil, h.Errf("agent %s: options belong where the agent is defined: in the global gatehouse block, or beside the path of its code", arg)
+		}
+		return m, nil
+	}
+	inline.Main = arg
+	if isWrangler(arg) {
+		inline.Main, inline.Wrangler = "", arg
+	}
+	if err := parseAgentBlock(h.Dispenser, inline); err != nil {
+		return nil, err
+	}
+	m.Inline = inline
+	return m, nil
+}
+
+// isPath tells a path from a name: it holds a slash, or ends as code does.
+func isPath(s string) bool {
+	if isWrangler(s) {
+		return true
+	}
+	for _, c := range s {
+		if c == '/' || c == os.PathSeparator {
+			return true
+		}
+	}
+	switch ext(s) {
+	case ".ts", ".tsx", ".js", ".jsx", ".mjs", ".mts":
+		return true
+	}
+	return false
+}
+
+var (
+	_ caddy.Provisioner           = (*AgentHandler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*AgentHandler)(nil)
+)

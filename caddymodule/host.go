@@ -1,0 +1,307 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/durable"
+	"github.com/gatehouse-edge/gatehouse/egress"
+	"github.com/gatehouse-edge/gatehouse/kv"
+	"github.com/gatehouse-edge/gatehouse/record"
+	"github.com/gatehouse-edge/gatehouse/record/analytics"
+)
+
+// host is one invocation's way to the world: it decides what the invocation's agent may do and writes it down. It
+// trusts nothing that it is asked: every binding is looked up in the release.
+type host struct {
+	rel *release
+	rec *record.Record
+	// origin is the next handler, nil where there is none: in actors, alarms and schedules.
+	origin *origin
+}
+
+// Fetch implements agentruntime.Host.
+func (h *host) Fetch(ctx context.Context, target agentruntime.Target, req *agentruntime.Request) (*agentruntime.Response, error) {
+	switch target.Kind {
+	case agentruntime.TargetEgress:
+		return h.egress(ctx, req)
+	case agentruntime.TargetOrigin:
+		if h.origin == nil {
+			return nil, errors.New("env.ORIGIN: there is no origin behind this invocation; only the handler of a request has one")
+		}
+		return h.origin.fetch(ctx, h.rec, req)
+	case agentruntime.TargetActor:
+		return h.actorFetch(ctx, target, req)
+	}
+	return nil, fmt.Errorf("fetch: unknown target %d", target.Kind)
+}
+
+// egress sends req through the agent's policy.
+func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentruntime.Response, error) {
+	out, err := http.NewRequestWithContext(ctx, req.Method, req.URL, req.Body)
+	if err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
+	}
+	out.Header = req.Header
+	out.ContentLength = req.ContentLength
+	opt := egress.Options{Observe: func(c egress.Call) { h.observe(c) }}
+	switch req.Redirect {
+	case "manual":
+		opt.Redirect = egress.RedirectManual
+	case "error":
+		opt.Redirect = egress.RedirectError
+	}
+	res, err := h.rel.policy.Do(ctx, out, opt)
+	var refused *egress.Refusal
+	if errors.As(err, &refused) {
+		return nil, &agentruntime.RefusedError{Code: refused.Code(), Rule: refused.Rule, Message: refused.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	body := res.Response.Body
+	return &agentruntime.Response{
+		Status: res.Response.StatusCode, StatusText: http.StatusText(res.Response.StatusCode), Header: res.Response.Header,
+		Body: refusingBody{body}, URL: res.URL.String(), Redirected: res.Redirected,
+	}, nil
+}
+
+// observe writes one hop of an outgoing request down.
+func (h *host) observe(c egress.Call) {
+	to := c.Host
+	if c.Port != 0 && !(c.Port == 443 && c.Scheme == "https") && !(c.Port == 80 && c.Scheme == "http") {
+		to = fmt.Sprintf("%s:%d", c.Host, c.Port)
+	}
+	h.rec.Write(func(e *record.Entry) {
+		e.Did.Calls = append(e.Did.Calls, record.Call{
+			Kind: "egress", Host: h.rel.redact(to), Method: c.Method, Status: c.Status, BytesOut: c.BytesOut, BytesIn: c.BytesIn,
+			Millis: record.Millis(c.Duration), Decision: c.Decision, Rule: c.Rule, Error: c.Reason,
+		})
+	})
+}
+
+// refusingBody gives a body's refusal, such as of too long an answer, the form that code understands.
+type refusingBody struct{ io.ReadCloser }
+
+func (b refusingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	var refused *egress.Refusal
+	if errors.As(err, &refused) {
+		err = &agentruntime.RefusedError{Code: refused.Code(), Rule: refused.Rule, Message: refused.Error()}
+	}
+	return n, err
+}
+
+// acquire holds the target's actor in memory. Whether the agent may reach it follows from the binding; whether the id
+// is one of that namespace is checked here, whatever the code's side has checked.
+func (h *host) acquire(ctx context.Context, target agentruntime.Target) (*durable.Handle, *actor, error) {
+	ns, ok := h.rel.actors[target.Binding]
+	if !ok {
+		return nil, nil, fmt.Errorf("durable %s: no such binding", target.Binding)
+	}
+	id, err := ns.IDFromString(target.Actor)
+	if err != nil {
+		return nil, nil, fmt.Errorf("durable %s: %w", target.Binding, err)
+	}
+	handle, err := h.rel.edge.directory.Acquire(ctx, ns.Key(id), target.Name)
+	if err != nil {
+		return nil, nil, remoteError(err)
+	}
+	act, ok := handle.Instance().(*actor)
+	if !ok {
+		handle.Release()
+		return nil, nil, fmt.Errorf("durable %s: the actor holds no code", target.Binding)
+	}
+	return handle, act, nil
+}
+
+func (h *host) actorFetch(ctx context.Context, target agentruntime.Target, req *agentruntime.Request) (*agentruntime.Response, error) {
+	begun := time.Now()
+	handle, act, err := h.acquire(ctx, target)
+	if err != nil {
+		h.noteActor(target, req.Method, 0, begun, err)
+		return nil, err
+	}
+	inv := act.code.Fetch(ctx, &host{rel: act.rel, rec: h.rec}, req)
+	h.rec.Hold()
+	resp, err := inv.Response()
+	status := 0
+	if resp != nil {
+		status = resp.Status
+	}
+	if err != nil {
+		err = remoteError(err)
+	}
+	h.noteActor(target, req.Method, status, begun, err)
+	go func() {
+		finish(h.rec, inv.Wait(), false)
+		handle.Release()
+		h.rec.Release(time.Now())
+	}()
+	return resp, err
+}
+
+// Call implements agentruntime.Host.
+func (h *host) Call(ctx context.Context, target agentruntime.Target, method string, args []byte) ([]byte, error) {
+	begun := time.Now()
+	handle, act, err := h.acquire(ctx, target)
+	if err != nil {
+		h.noteActor(target, method, 0, begun, err)
+		return nil, err
+	}
+	inv := act.code.StartCall(ctx, &host{rel: act.rel, rec: h.rec}, method, args)
+	result, err := inv.Result()
+	finish(h.rec, inv.Wait(), false)
+	handle.Release()
+	if err != nil {
+		err = remoteError(err)
+	}
+	h.noteActor(target, method, 0, begun, err)
+	return result, err
+}
+
+func (h *host) noteActor(target agentruntime.Target, method string, status int, begun time.Time, err error) {
+	c := record.Call{Kind: "actor", Actor: target.Actor, Host: target.Binding, Method: method, Status: status, Millis: record.Millis(time.Since(begun))}
+	if err != nil {
+		c.Error = h.rel.redact(err.Error())
+	}
+	h.rec.Write(func(e *record.Entry) { e.Did.Calls = append(e.Did.Calls, c) })
+}
+
+// KV implements agentruntime.Host.
+func (h *host) KV(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVResult, error) {
+	name, ok := h.rel.config.KV[op.Binding]
+	if !ok {
+		return agentruntime.KVResult{}, fmt.Errorf("kv %s: no such binding", op.Binding)
+	}
+	h.rec.Write(func(e *record.Entry) { e.Did.Storage.KV++ })
+	space, err := h.rel.edge.spaces.Open(ctx, name)
+	if err != nil {
+		return agentruntime.KVResult{}, err
+	}
+	switch op.Verb {
+	case agentruntime.KVGet:
+		v, ok, err := space.Get(ctx, op.Key)
+		return agentruntime.KVResult{Found: ok, Value: v.Value, Metadata: v.Metadata}, err
+	case agentruntime.KVPut:
+		return agentruntime.KVResult{}, space.Put(ctx, op.Key, op.Value, kv.PutOptions{Expiration: op.Expiration, Metadata: op.Metadata})
+	case agentruntime.KVDelete:
+		return agentruntime.KVResult{}, space.Delete(ctx, op.Key)
+	case agentruntime.KVList:
+		page, err := space.List(ctx, kv.ListOptions{Prefix: op.Prefix, Limit: op.Limit, Cursor: op.Cursor})
+		res := agentruntime.KVResult{Complete: page.Complete, Cursor: page.Cursor}
+		for _, k := range page.Keys {
+			res.Keys = append(res.Keys, agentruntime.KVKey{Name: k.Name, Expiration: k.Expiration, Metadata: k.Metadata})
+		}
+		return res, err
+	}
+	return agentruntime.KVResult{}, fmt.Errorf("kv %s: unknown operation %d", op.Binding, op.Verb)
+}
+
+// Secret implements agentruntime.Host.
+func (h *host) Secret(_ context.Context, binding string) (string, error) {
+	return h.rel.reveal(binding)
+}
+
+// Emit implements agentruntime.Host.
+func (h *host) Emit(ev agentruntime.Event) {
+	switch {
+	case ev.Log != nil:
+		l := record.Log{Time: ev.Log.Time, Level: ev.Log.Level, Message: h.rel.redact(ev.Log.Message)}
+		h.rec.Write(func(e *record.Entry) { e.Did.Logs = append(e.Did.Logs, l) })
+	case ev.Exception != nil:
+		x := record.Exception{
+			Time: ev.Exception.Time, Name: h.rel.redact(ev.Exception.Name),
+			Message: h.rel.redact(ev.Exception.Message), Stack: h.rel.redact(ev.Exception.Stack),
+		}
+		h.rec.Write(func(e *record.Entry) { e.Did.Exceptions = append(e.Did.Exceptions, x) })
+	case ev.Point != nil:
+		h.point(ev.Point)
+	}
+}
+
+// point writes a data point. What can't be written is an exception in the record: the code has gone on.
+func (h *host) point(p *agentruntime.DataPoint) {
+	blobs := make([]string, len(p.Blobs))
+	for i, b := range p.Blobs {
+		blobs[i] = h.rel.redact(b)
+	}
+	indexes := make([]string, len(p.Indexes))
+	for i, x := range p.Indexes {
+		indexes[i] = h.rel.redact(x)
+	}
+	db, err := h.rel.points.open()
+	if err == nil {
+		err = db.Write(analytics.Point{Agent: h.rel.name, Dataset: h.rel.datasets[p.Binding], Time: time.Now(), Indexes: indexes, Blobs: blobs, Doubles: p.Doubles})
+	}
+	h.rec.Write(func(e *record.Entry) {
+		if err != nil {
+			e.Did.Exceptions = append(e.Did.Exceptions, record.Exception{Time: time.Now().UTC(), Name: "Error", Message: fmt.Sprintf("%s.writeDataPoint: %v", p.Binding, err)})
+			return
+		}
+		e.Did.Points++
+	})
+}
+
+// origin is the next handler of a request, as env.ORIGIN.
+type origin struct {
+	next    handlerFunc
+	request *http.Request
+}
+
+type handlerFunc interface {
+	ServeHTTP(http.ResponseWriter, *http.Request) error
+}
+
+// fetch runs the next handler and gives its answer as it comes.
+func (o *origin) fetch(ctx context.Context, rec *record.Record, req *agentruntime.Request) (*agentruntime.Response, error) {
+	begun := time.Now()
+	to, err := url.Parse(req.URL)
+	if err != nil {
+		return nil, fmt.Errorf("env.ORIGIN: %w", err)
+	}
+	r := o.request.Clone(ctx)
+	r.Method, r.URL.Path, r.URL.RawPath, r.URL.RawQuery = req.Method, to.Path, to.RawPath, to.RawQuery
+	r.RequestURI = to.RequestURI()
+	r.Host = to.Host
+	r.Header = req.Header.Clone()
+	r.Header.Del("Host")
+	r.ContentLength = req.ContentLength
+	r.Body = http.NoBody
+	if req.Body != nil {
+		r.Body = req.Body
+	} else {
+		r.ContentLength = 0
+	}
+	p := newPipe()
+	rec.Hold()
+	go func() {
+		defer rec.Release(time.Now())
+		defer func() {
+			// Reverse proxies abort so when the origin breaks off in mid-body.
+			if v := recover(); v != nil {
+				if v != http.ErrAbortHandler {
+					panic(v)
+				}
+				p.end(io.ErrUnexpectedEOF)
+			}
+		}()
+		p.end(o.next.ServeHTTP(p, r))
+	}()
+	resp, err := p.response(ctx)
+	call := record.Call{Kind: "origin", Host: to.Host, Method: req.Method, Millis: record.Millis(time.Since(begun))}
+	if resp != nil {
+		call.Status = resp.Status
+	}
+	if err != nil {
+		call.Error = err.Error()
+	}
+	rec.Write(func(e *record.Entry) { e.Did.Calls = append(e.Did.Calls, call) })
+	return resp, err
+}

@@ -1,0 +1,218 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/durable"
+	"github.com/gatehouse-edge/gatehouse/egress"
+	"github.com/gatehouse-edge/gatehouse/secrets"
+)
+
+// releasePool holds the releases by all that makes them what they are, so that a reload that changes nothing of an
+// agent keeps its actors in memory.
+var releasePool = caddy.NewUsagePool()
+
+// release is one version of one agent: its compiled code with everything it is bound to. It does not change.
+type release struct {
+	name     string
+	key      string
+	config   *AgentConfig
+	crons    []cron
+	agent    *agentruntime.Agent
+	script   *agentruntime.Script
+	policy   *egress.Policy
+	actors   map[string]durable.Namespace // by binding
+	classes  map[string]*actorClass       // by namespace: the classes this agent's code has
+	datasets map[string]string            // by analytics binding
+	edge     *edge
+	points   *points
+	vault    *secrets.Vault
+
+	mu       sync.Mutex
+	revealed map[string]secrets.Value // what code was given, by a name for the redactor
+	redactor *secrets.Redactor
+}
+
+// Destruct drops what the release holds, once no configuration uses it.
+func (r *release) Destruct() error {
+	r.policy.Close()
+	return nil
+}
+
+// bodyLimit is the largest request body in bytes.
+func (r *release) bodyLimit() int64 {
+	if n := r.config.Limits.RequestBody; n > 0 {
+		return n
+	}
+	return 10 << 20
+}
+
+func (r *release) version() string { return r.script.Version() }
+
+// newRelease builds and checks the agent's code. The caller gives the release back to the pool. inputs are the files it
+// was made from, and are given with an error too, as far as they are known.
+func (a *App) newRelease(name string, c *AgentConfig) (rel *release, inputs []string, err error) {
+	if name == "" || strings.ContainsAny(name, "/ ") {
+		return nil, nil, at(c.Place, "agent %q: a name must not be empty nor hold a slash or a space", name)
+	}
+	full, inputs, err := c.resolve()
+	if err != nil {
+		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
+	}
+	script, err := agentruntime.Build(context.Background(), agentruntime.BuildOptions{Main: full.Main})
+	if err != nil {
+		return nil, append(inputs, full.Main), at(c.Place, "agent %s: %w", name, err)
+	}
+	inputs = append(inputs, script.Inputs()...)
+	key, err := a.fingerprint(name, full, script)
+	if err != nil {
+		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
+	}
+	v, _, err := releasePool.LoadOrNew(key, func() (caddy.Destructor, error) { return a.makeRelease(name, key, full, script) })
+	if err != nil {
+		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
+	}
+	return v.(*release), inputs, nil
+}
+
+// fingerprint is the identity of everything that a release depends on.
+func (a *App) fingerprint(name string, c *resolvedAgent, script *agentruntime.Script) (string, error) {
+	plain := *c
+	plain.Place = ""
+	var policy EgressConfig
+	if c.Egress != "" {
+		policy = *a.Egress[c.Egress]
+		policy.Place = ""
+	}
+	b, err := json.Marshal([]any{a.edge.dir, a.points.path, a.Keyring, name, plain, script.Version(), policy})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentruntime.Script) (*release, error) {
+	r := &release{
+		name: name, key: key, config: &c.AgentConfig, script: script, policy: egress.None,
+		actors: map[string]durable.Namespace{}, classes: map[string]*actorClass{}, datasets: c.Analytics,
+		edge: a.edge, points: a.points, revealed: map[string]secrets.Value{},
+	}
+	for _, text := range c.Crons {
+		expr, err := agentruntime.CronSchedule(text)
+		if err != nil {
+			return nil, err
+		}
+		r.crons = append(r.crons, cron{text, expr})
+	}
+	var bindings []agentruntime.Binding
+	for _, b := range c.Durable {
+		owner := name
+		if b.Agent != "" {
+			owner = b.Agent
+		}
+		ns := durable.NewNamespace(owner + "/" + b.Class)
+		r.actors[b.Binding] = ns
+		if owner == name {
+			r.classes[ns.Name()] = &actorClass{rel: r, name: b.Class}
+		}
+		bindings = append(bindings, agentruntime.Binding{Name: b.Binding, Kind: agentruntime.BindingDurable, Class: b.Class, Agent: b.Agent, Namespace: ns.Name()})
+	}
+	for _, b := range slices.Sorted(maps.Keys(c.KV)) {
+		bindings = append(bindings, agentruntime.Binding{Name: b, Kind: agentruntime.BindingKV})
+	}
+	for _, b := range slices.Sorted(maps.Keys(c.Analytics)) {
+		bindings = append(bindings, agentruntime.Binding{Name: b, Kind: agentruntime.BindingAnalytics})
+	}
+	for _, b := range slices.Sorted(maps.Keys(c.vars)) {
+		bindings = append(bindings, agentruntime.Binding{Name: b, Kind: agentruntime.BindingJSON, Value: string(c.vars[b])})
+	}
+	if len(c.Secrets) > 0 {
+		vault, err := a.openVault()
+		if err != nil {
+			return nil, err
+		}
+		r.vault = vault
+	}
+	for _, b := range slices.Sorted(maps.Keys(c.Secrets)) {
+		if _, err := r.vault.Open(c.Secrets[b]); errors.Is(err, secrets.ErrNotFound) {
+			return nil, fmt.Errorf("secret %s: there is no secret %s; put it with: caddy gatehouse secret put %s", b, c.Secrets[b], c.Secrets[b])
+		} else if err != nil {
+			return nil, fmt.Errorf("secret %s: %w", b, err)
+		}
+		bindings = append(bindings, agentruntime.Binding{Name: b, Kind: agentruntime.BindingSecret})
+	}
+	if c.Egress != "" {
+		p, err := a.Egress[c.Egress].policy(c.Egress)
+		if err != nil {
+			return nil, err
+		}
+		r.policy = p
+	}
+	ag, err := agentruntime.New(agentruntime.Config{
+		Name: name, Script: script, Bindings: bindings,
+		Limits: agentruntime.Limits{
+			CPU: time.Duration(c.Limits.CPU), Wall: time.Duration(c.Limits.Wall), Subrequests: c.Limits.Subrequests,
+			RequestBody: c.Limits.RequestBody, Logs: c.Limits.Logs,
+		},
+	})
+	if err != nil {
+		r.policy.Close()
+		return nil, err
+	}
+	r.agent = ag
+	return r, nil
+}
+
+// reveal opens a secret for code, and strikes its value out of everything written down from then on.
+func (r *release) reveal(binding string) (string, error) {
+	name, ok := r.config.Secrets[binding]
+	if !ok {
+		return "", fmt.Errorf("secret %s: no such binding", binding)
+	}
+	v, err := r.vault.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("secret %s: %w", binding, err)
+	}
+	text := v.Reveal()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := name
+	for n := 2; ; n++ {
+		old, ok := r.revealed[known]
+		if !ok {
+			break
+		}
+		if old.Reveal() == text {
+			return text, nil
+		}
+		known = fmt.Sprintf("%s, older %d", name, n)
+	}
+	r.revealed[known] = v
+	r.redactor = secrets.NewRedactor(r.revealed)
+	return text, nil
+}
+
+// redact strikes out every secret that code of this release has seen.
+func (r *release) redact(s string) string {
+	if r.vault == nil {
+		return s
+	}
+	r.mu.Lock()
+	red := r.redactor
+	r.mu.Unlock()
+	return red.Redact(s)
+}

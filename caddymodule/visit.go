@@ -1,0 +1,185 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-edge/gatehouse/record"
+)
+
+// visit is a request's way through the stages of one site: its one record, and the response being counted.
+type visit struct {
+	rec      *record.Record
+	clientIP string
+	writer   *countingWriter
+	depth    atomic.Int32 // stages entered and not left
+}
+
+type visitKey struct{}
+
+// enter gives a stage the request's visit. The first stage opens it; each stage leaves it once.
+func (a *App) enter(w http.ResponseWriter, r *http.Request) (*visit, http.ResponseWriter, *http.Request) {
+	if v, ok := r.Context().Value(visitKey{}).(*visit); ok {
+		v.depth.Add(1)
+		return v, w, r
+	}
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	v := &visit{
+		rec:      record.Open(record.KindFetch, time.Now(), record.LogSink{Logger: a.logger}, &tail, tailAgents{a.edge}),
+		clientIP: ip,
+		writer:   &countingWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}},
+	}
+	v.depth.Store(1)
+	v.rec.Write(func(e *record.Entry) {
+		e.Site, e.Method, e.Path = hostname(r.Host), r.Method, r.URL.Path
+		e.Who.ClientIP, e.Who.UserAgent = ip, r.UserAgent()
+	})
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(v.placeholder)
+	}
+	return v, v.writer, r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+}
+
+// leave ends a stage with the error that its handler returns. The last one ends the visit.
+func (v *visit) leave(err error) {
+	if v.depth.Add(-1) > 0 {
+		return
+	}
+	status := v.writer.status
+	if he := (caddyhttp.HandlerError{}); errors.As(err, &he) && status == 0 {
+		status = he.StatusCode
+	}
+	if status == 0 && err == nil {
+		status = http.StatusOK
+	}
+	v.rec.Write(func(e *record.Entry) { e.Out.Status, e.Out.Bytes = status, v.writer.bytes })
+	v.rec.Release(time.Now())
+}
+
+// refuse notes that a stage ended the request, and makes the error that says so to Caddy.
+func (v *visit) refuse(stage string, status int, format string, args ...any) error {
+	v.rec.Write(func(e *record.Entry) { e.Decided.RefusedBy = stage })
+	return refusal(v.rec.ID(), status, fmt.Errorf(stage+": "+format, args...))
+}
+
+// placeholder answers the placeholders under http.gatehouse.
+func (v *visit) placeholder(key string) (any, bool) {
+	name, ok := strings.CutPrefix(key, "http.gatehouse.")
+	if !ok {
+		return nil, false
+	}
+	var value any
+	v.rec.Read(func(e *record.Entry) {
+		switch name {
+		case "id":
+			value = e.ID
+		case "bot.score":
+			value = e.Who.BotScore
+		case "bot.verified":
+			value = e.Who.VerifiedAgent != ""
+		case "bot.ja4":
+			value = e.Who.JA4
+		case "waf.action", "waf.score", "waf.rules":
+			value = wafPlaceholder(e.Decided.WAF, name)
+		case "agent.name":
+			value = e.Agent
+		case "agent.outcome":
+			value = e.Out.Outcome
+		case "agent.cpu_ms":
+			value = e.Out.CPUMillis
+		case "identity.agent":
+			value = e.Who.VerifiedAgent
+		case "identity.subject":
+			value = e.Who.Subject
+		case "throttle.remaining":
+			value = ""
+			for i, z := range e.Decided.Throttle {
+				if n, ok := value.(int); i == 0 || ok && z.Remaining < n {
+					value = z.Remaining
+				}
+			}
+		default:
+			ok = false
+		}
+	})
+	return value, ok
+}
+
+func wafPlaceholder(d *record.WAFDecision, name string) any {
+	if d == nil {
+		return ""
+	}
+	switch name {
+	case "waf.action":
+		return d.Action
+	case "waf.score":
+		return d.Score
+	}
+	ids := make([]string, len(d.Rules))
+	for i, r := range d.Rules {
+		ids[i] = strconv.Itoa(r.ID)
+	}
+	return strings.Join(ids, ",")
+}
+
+// countingWriter notes the status and the size of the answer.
+type countingWriter struct {
+	*caddyhttp.ResponseWriterWrapper
+	status int
+	bytes  int64
+}
+
+func (w *countingWriter) WriteHeader(status int) {
+	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom lets the connection copy by itself where it can.
+func (w *countingWriter) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.bytes += n
+	return n, err
+}
+
+// Unwrap gives http.ResponseController the writer below.
+func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func hostname(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		return host[:i]
+	}
+	return host
+}
+
+// appOf gives the gatehouse app of the configuration being provisioned.
+func appOf(ctx caddy.Context) (*App, error) {
+	v, err := ctx.App("gatehouse")
+	if err != nil {
+		return nil, err
+	}
+	return v.(*App), nil
+}
