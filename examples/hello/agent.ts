@@ -1,0 +1,3 @@
+export default {
+	fetch: (request: Request) => new Response(`Hello, ${new URL(request.url).searchParams.get("name") ?? "world"}!\n`),
+};
