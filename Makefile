@@ -53,8 +53,7 @@ lint: ## vet and staticcheck
 bench: ## measure against workerd, plain Coraza and plain Caddy; ARGS="--help" says more
 	@go run -tags $(TAGS) ./bench $(ARGS)
 
-deps: ## fetch the Go modules and the npm packages that the tests need
-	go mod download
+deps: ## fetch the npm packages that the tests need; Go fetches its modules by itself
 	@[ -f $(NPM_TESTS)/package-lock.json ] || exit 0; \
 	if ! command -v npm >/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

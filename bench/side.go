@@ -29,7 +29,7 @@ var sides = []side{
 	{"workerd", func(b *bench, scenario, addr, data, origin string) command {
 		args := []string{"serve", filepath.Join(b.source, "workerd", scenario+".capnp"), "config", "--socket-addr=http=" + addr}
 		if scenario == "counter" {
-			args = append(args, "--experimental", "--directory-path=store="+data)
+			args = append(args, "--directory-path=store="+data)
 		}
 		return command{path: b.workerd(), args: args, env: []string{"BENCH_ORIGIN_URL=http://" + origin}}
 	}},
