@@ -1,0 +1,136 @@
+package agentruntime
+
+import (
+	"bytes"
+	"math"
+	"strings"
+
+	"github.com/dop251/goja"
+)
+
+// blob is the state of a Blob and of a File (https://w3c.github.io/FileAPI/#blob-section). The bytes are never changed.
+type blob struct {
+	data        []byte
+	contentType string
+	name        string
+	modified    float64
+	isFile      bool
+}
+
+func (r *realm) blobValue(b *blob) *goja.Object {
+	if b.isFile {
+		return r.newNative("File", b)
+	}
+	return r.newNative("Blob", b)
+}
+
+// makeBlob reads the parts and the options of a constructor.
+func (r *realm) makeBlob(parts, options goja.Value) *blob {
+	b := &blob{}
+	if given(parts) {
+		obj, ok := parts.(*goja.Object)
+		if !ok || !some(obj.GetSymbol(goja.SymIterator)) {
+			panic(r.typeError("Failed to construct 'Blob': The provided value cannot be converted to a sequence."))
+		}
+		r.rt.ForOf(obj, func(part goja.Value) bool {
+			if data, ok := bytesOf(part); ok {
+				b.data = append(b.data, data...)
+			} else if other, ok := nativeOf[*blob](r, part); ok {
+				b.data = append(b.data, other.data...)
+			} else {
+				b.data = append(b.data, r.str(part)...)
+			}
+			if len(b.data) > bodyLimit {
+				panic(r.newError("RangeError", "The Blob is too large"))
+			}
+			return true
+		})
+	}
+	r.dictionary(options, "the options of a Blob")
+	if v := optional(options, "type"); v != nil {
+		b.contentType = blobType(r.str(v))
+	}
+	return b
+}
+
+// blobType normalises a type: lower case, or empty when it holds characters outside printable ASCII.
+func blobType(s string) string {
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return ""
+		}
+	}
+	return strings.ToLower(s)
+}
+
+// sliceIndex converts an argument of slice to an index.
+func sliceIndex(v goja.Value, size, absent int) int {
+	if !given(v) {
+		return absent
+	}
+	f := v.ToFloat()
+	switch {
+	case math.IsNaN(f):
+		return 0
+	case f < 0:
+		return int(max(float64(size)+math.Ceil(f), 0))
+	}
+	return int(min(math.Floor(f), float64(size)))
+}
+
+func init() {
+	blobMembers := []member{
+		{name: "size", get: getter(func(r *realm, b *blob) goja.Value { return r.rt.ToValue(len(b.data)) })},
+		{name: "type", get: getter(func(r *realm, b *blob) goja.Value { return r.rt.ToValue(b.contentType) })},
+		{name: "text", call: promised(method(func(r *realm, b *blob, _ goja.FunctionCall) goja.Value {
+			return r.resolved(r.rt.ToValue(decodeUTF8(b.data)))
+		}))},
+		{name: "arrayBuffer", call: promised(method(func(r *realm, b *blob, _ goja.FunctionCall) goja.Value {
+			return r.resolved(r.arrayBuffer(bytes.Clone(b.data)))
+		}))},
+		{name: "bytes", call: promised(method(func(r *realm, b *blob, _ goja.FunctionCall) goja.Value {
+			return r.resolved(r.uint8Array(bytes.Clone(b.data)))
+		}))},
+		{name: "stream", call: method(func(r *realm, b *blob, _ goja.FunctionCall) goja.Value {
+			return r.readableValue(r.streamOfBytes(b.data))
+		})},
+		{name: "slice", call: method(func(r *realm, b *blob, call goja.FunctionCall) goja.Value {
+			from, to := sliceIndex(call.Argument(0), len(b.data), 0), sliceIndex(call.Argument(1), len(b.data), len(b.data))
+			part := &blob{}
+			if from < to {
+				part.data = b.data[from:to:to]
+			}
+			if v := call.Argument(2); given(v) {
+				part.contentType = blobType(r.str(v))
+			}
+			return r.newNative("Blob", part)
+		})},
+	}
+	(&webClass{
+		name: "Blob",
+		construct: func(r *realm, call goja.ConstructorCall) *goja.Object {
+			r.attach(call.This, r.makeBlob(call.Argument(0), call.Argument(1)))
+			return nil
+		},
+		members: blobMembers,
+	}).declare()
+	(&webClass{
+		name: "File", length: 2, parent: "Blob",
+		construct: func(r *realm, call goja.ConstructorCall) *goja.Object {
+			if len(call.Arguments) < 2 {
+				panic(r.typeError("Failed to construct 'File': 2 arguments required."))
+			}
+			b := r.makeBlob(call.Argument(0), call.Argument(2))
+			b.name, b.isFile = r.str(call.Argument(1)), true
+			if v := optional(call.Argument(2), "lastModified"); v != nil {
+				b.modified = v.ToFloat()
+			}
+			r.attach(call.This, b)
+			return nil
+		},
+		members: []member{
+			{name: "name", get: getter(func(r *realm, b *blob) goja.Value { return r.rt.ToValue(b.name) })},
+			{name: "lastModified", get: getter(func(r *realm, b *blob) goja.Value { return r.rt.ToValue(b.modified) })},
+		},
+	}).declare()
+}

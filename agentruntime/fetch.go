@@ -1,0 +1,103 @@
+package agentruntime
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/dop251/goja"
+)
+
+var errBodyTooLarge = errors.New("read the body: it is larger than what may be held in memory")
+
+// fetch sends a request of code to target and returns the promise of its Response. It counts as a subrequest and waits
+// at the output gate. The request's AbortSignal ends it, its body too.
+func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
+	req, signal, err := r.requestAndSignal(input, init)
+	if err != nil {
+		return r.rejected(r.errorValue(err))
+	}
+	if signal != nil && signal.aborted {
+		return r.rejected(signal.reason)
+	}
+	if err := r.subrequest(); err != nil {
+		return r.rejected(r.errorValue(err))
+	}
+	inv := r.current()
+	host := inv.host()
+	ctx, cancel := context.WithCancel(inv.ctx())
+	gate := make(chan error, 1)
+	r.gateOutput(func(err error) { gate <- err })
+
+	promise, resolve, reject := r.newPromise()
+	unwatch := func() {}
+	if signal != nil {
+		unwatch = signal.onAbort(func() {
+			cancel()
+			reject(signal.reason)
+		})
+	}
+	answer := r.start(func(context.Context) (any, error) {
+		select {
+		case err := <-gate:
+			if err != nil {
+				cancel()
+				return nil, err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		res, err := host.Fetch(ctx, target, req)
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		if res.Body == nil {
+			cancel()
+			return res, nil
+		}
+		res.Body = &fetchedBody{ReadCloser: res.Body, cancel: cancel}
+		return res, nil
+	}, func(v any) (goja.Value, error) {
+		res := v.(*Response)
+		if res.Body == nil {
+			unwatch()
+		}
+		return r.responseValue(res), nil
+	})
+	r.upon(answer, resolve, func(err goja.Value) {
+		unwatch()
+		reject(err)
+	})
+	return promise
+}
+
+// fetchedBody is the body of an answer. Closing it, or its end, ends the request.
+type fetchedBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+	once   sync.Once
+}
+
+func (b *fetchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.end()
+	}
+	return n, err
+}
+
+func (b *fetchedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.end()
+	return err
+}
+
+func (b *fetchedBody) end() { b.once.Do(b.cancel) }
+
+func init() {
+	declareFunction("fetch", 1, func(r *realm, call goja.FunctionCall) goja.Value {
+		return r.fetch(Target{Kind: TargetEgress}, call.Argument(0), call.Argument(1))
+	})
+}
