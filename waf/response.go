@@ -51,7 +51,8 @@ var (
 // w. The result implements http.Flusher, http.Hijacker, io.ReaderFrom, http.Pusher and Unwrap.
 //
 // deny is called at most once, when the rules refuse the response; nil answers with the bare status. The
-// handler's own writes are dropped from then on. The caller calls Finish when the handler has returned.
+// handler's own writes are dropped from then on. The caller calls Finish when the handler has returned, or
+// only Close where it failed: what is held back then is dropped with the response's headers.
 // In ModeDetect nothing is refused.
 func (t *Transaction) ResponseWriter(w http.ResponseWriter, r *http.Request, deny Deny) http.ResponseWriter {
 	if deny == nil {
@@ -176,9 +177,7 @@ func (rw *responseWriter) pass() {
 func (rw *responseWriter) block() {
 	rw.state = stateBlocked
 	rw.body = nil
-	h := rw.w.Header()
-	clear(h)
-	maps.Copy(h, rw.before)
+	rw.restore()
 	rw.deny(rw.w, rw.t.Verdict())
 }
 
@@ -294,9 +293,21 @@ func (rw *responseWriter) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(writerOnly{rw}, r)
 }
 
-// detach lets writes after the transaction's end through without touching it.
+// restore puts the headers back to what they were before the response began.
+func (rw *responseWriter) restore() {
+	h := rw.w.Header()
+	clear(h)
+	maps.Copy(h, rw.before)
+}
+
+// detach drops what is still held back, so that whoever saw the handler fail can answer instead, and lets
+// writes after the transaction's end through without touching it.
 func (rw *responseWriter) detach() {
-	_ = rw.release()
+	if rw.state == stateSniff || rw.state == stateHold {
+		rw.body = nil
+		rw.restore()
+		rw.state = statePass
+	}
 	if rw.state == stateHeader {
 		rw.state = statePass
 	}

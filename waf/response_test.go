@@ -433,3 +433,47 @@ func TestVerdictAndWritesAfterClose(t *testing.T) {
 		t.Errorf("%d %q %+v", rec.Code, rec.Body, tx.Verdict())
 	}
 }
+
+// TestFailedHandlerLeavesTheAnswerToTheCaller closes without Finish, as after a handler's error or panic.
+func TestFailedHandlerLeavesTheAnswerToTheCaller(t *testing.T) {
+	e := newEngine(t, inspecting("text/plain"))
+	for _, typed := range []bool{true, false} {
+		r := browser("GET", "/", "", "")
+		tx, err := e.Inspect(r, caller, "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := httptest.NewRecorder()
+		rec.Header().Set("Server", "edge")
+		w := tx.ResponseWriter(rec, r, nil)
+		w.Header().Set("Content-Length", "100")
+		if typed {
+			w.Header().Set("Content-Type", "text/plain")
+		}
+		w.WriteHeader(http.StatusCreated)
+		if typed {
+			io.WriteString(w, "half of an")
+		}
+		tx.Close()
+		rec.WriteHeader(http.StatusBadGateway)
+		if rec.Code != http.StatusBadGateway || rec.Body.Len() != 0 || len(rec.Header()) != 1 {
+			t.Errorf("typed %v: %d %q %v", typed, rec.Code, rec.Body, rec.Header())
+		}
+	}
+}
+
+// TestHeadersOfAnErrorStay is a handler that sets a header and answers with an error of its own.
+func TestHeadersOfAnErrorStay(t *testing.T) {
+	e := newEngine(t, inspecting("text/plain"))
+	r := browser("GET", "/", "", "")
+	tx, err := e.Inspect(r, caller, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	tx.ResponseWriter(rec, r, nil).Header().Set("Www-Authenticate", "Bearer")
+	tx.Close()
+	if rec.Header().Get("Www-Authenticate") != "Bearer" {
+		t.Error("the header is gone")
+	}
+}

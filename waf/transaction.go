@@ -211,7 +211,7 @@ func number(values []string) int {
 	return n
 }
 
-// Close ends the response if Finish did not, runs the logging rules (phase 5) and releases what the
+// Close drops what ResponseWriter still holds back (Finish sends it), runs the logging rules (phase 5) and releases what the
 // transaction holds. A second call does nothing. The body that Inspect put in place stays readable.
 func (t *Transaction) Close() {
 	if t.closed {
