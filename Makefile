@@ -15,17 +15,15 @@ RACE := ./durable/... ./throttle/... ./record/... ./agentruntime/... ./egress/..
 # Where npm packages lie that tests bundle and run.
 NPM_TESTS := agentruntime/testdata/packages
 
-# Where the example listens, for "make run PORT=9090": itself, its search API, Caddy's admin endpoint.
+# Where the example listens.
 export PORT ?= 8080
-export SEARCH_PORT ?= 8081
-export ADMIN_PORT ?= 2019
 
 # What goes on to the benchmark: make bench ARGS="--only hello --rounds 5"
 ARGS ?=
 
 ##@ To try it
 .PHONY: run build help
-run: build ## build and start the example; "make run PORT=9090" takes another port
+run: build ## build and start the example; "make run PORT=8088" takes another port
 	@examples/run.sh .build/caddy
 
 build: ## build .build/caddy: Caddy with its standard modules and Gatehouse

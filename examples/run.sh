@@ -1,27 +1,32 @@
 #!/usr/bin/env bash
 # Starts the example: a small search API, and Caddy with Caddyfile.example before it. Ctrl-C ends both.
 #
-#   PORT=9090 examples/run.sh .build/caddy
+#   PORT=8088 examples/run.sh .build/caddy
 #
-# "make run" builds the binary and calls this. PORT is Gatehouse's (8080), SEARCH_PORT the search API's (8081),
-# ADMIN_PORT that of Caddy's admin endpoint (2019).
+# "make run" builds the binary and calls this. PORT is where Gatehouse listens, 8080 by default. The search API is at
+# 127.0.0.1:8081, where examples/coordinator/wrangler.jsonc looks for it, and Caddy's admin endpoint at localhost:2019.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 caddy=$1
-export PORT=${PORT:-8080} SEARCH_PORT=${SEARCH_PORT:-8081} ADMIN_PORT=${ADMIN_PORT:-2019}
+port=${PORT:-8080}
+export GATEHOUSE_PORT=$port
 
 # listens tells whether something takes connections on a port of this machine.
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-for name in PORT SEARCH_PORT ADMIN_PORT; do
-	if listens "${!name}"; then
-		echo "Port ${!name} is taken by another program. Choose another one: make run $name=$((${!name} + 1000))" >&2
+if listens "$port"; then
+	echo "Port $port is taken by another program. Choose another one: make run PORT=$((port + 8))" >&2
+	exit 1
+fi
+for taken in "8081 the search API" "2019 Caddy's admin endpoint"; do
+	if listens "${taken%% *}"; then
+		echo "Port ${taken%% *} is taken by another program, and ${taken#* } needs it. End that program first." >&2
 		exit 1
 	fi
 done
 
-go build -o .build/searchapi ./examples/coordinator/searchapi
+go build -o .build/search ./examples/coordinator/search
 
 pids=()
 end() {
@@ -33,14 +38,14 @@ trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-.build/searchapi "127.0.0.1:$SEARCH_PORT" &
+.build/search -listen 127.0.0.1:8081 &
 pids+=($!)
 "$caddy" run --config Caddyfile.example --adapter caddyfile &
 pids+=($!)
 
 # Wait until both answer, or one has ended.
 for ((tries = 0; ; tries++)); do
-	listens "$PORT" && listens "$SEARCH_PORT" && break
+	listens "$port" && listens 8081 && break
 	for pid in "${pids[@]}"; do
 		kill -0 "$pid" 2>/dev/null || { echo "The example did not start; the lines above say why." >&2; exit 1; }
 	done
@@ -48,22 +53,25 @@ for ((tries = 0; ; tries++)); do
 	sleep 0.1
 done
 
-site=http://localhost:$PORT
+site=http://localhost:$port
 cat <<END
 
 Gatehouse is at $site. Try, in another terminal:
 
-  curl -d '{"message":"What is a gatehouse?"}' '$site/?agent_id=a'     an answer; the agent searched for it
-  curl -d '{"message":"And a portcullis?"}' '$site/?agent_id=a'        it knows what you asked before
-  curl -d '{"message":"What did I ask?"}' '$site/?agent_id=b'          another agent does not
+  an agent that searches, and remembers
+    curl -d 'What is a gatehouse?' '$site/?agent_id=a'
+    curl -d 'And a portcullis?' '$site/?agent_id=a'
+    curl '$site/?agent_id=b'
+  its steps as they happen, while you ask
+    curl -N '$site/events?agent_id=a'
+  what the WAF, the bot score and the throttle refuse
+    curl -i '$site/?q=1%27%20OR%20%271%27=%271'
+    curl -i -A sqlmap/1.8 '$site/?agent_id=a'
+    for i in {1..12}; do curl -s -o /dev/null -w '%{http_code} ' -d toll '$site/?agent_id=c'; done
+  all of it, watched
+    $caddy gatehouse tail
 
-  curl -i '$site/?q=1%27%20OR%20%271%27=%271'                          refused by the WAF
-  curl -i -A sqlmap/1.8 '$site/?agent_id=a'                            refused by the bot score
-  for i in {1..12}; do curl -so /dev/null -w '%{http_code} ' '$site/?agent_id=c'; done     refused by the throttle
-
-  $caddy gatehouse tail --address localhost:$ADMIN_PORT                          watch all of it
-
-Ctrl-C ends it. Another port: make run PORT=9090
+Ctrl-C ends it. If the port is taken: make run PORT=$((port + 8))
 
 END
 wait -n || true
