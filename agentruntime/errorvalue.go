@@ -14,8 +14,11 @@ func (r *realm) errorValue(err error) goja.Value {
 		ex      *goja.Exception
 		refused *RefusedError
 		remote  *RemoteError
+		th      *thrown
 	)
 	switch {
+	case errors.As(err, &th):
+		return th.value
 	case errors.As(err, &ex):
 		return ex.Value()
 	case errors.As(err, &refused):

@@ -3,49 +3,304 @@ package agentruntime
 import (
 	"context"
 	"errors"
+	"sync"
+	"time"
+
+	"github.com/dop251/goja"
 )
 
-// invocation is one event that an agent handles: a request, a scheduled time, a call. What its code starts, logs and
+// Invocation is one event that an agent handles: a request, a scheduled time, a call. What its code starts, logs and
 // sends is counted and written down for it.
-type invocation struct {
-	parent context.Context
+//
+// Whoever starts an invocation calls Response and closes the body, if the event is a request, and then Wait, in any
+// case, on one goroutine.
+type Invocation struct {
+	r      *realm
+	home   scope // the scope of code outside of any critical section
 	hosted Host
-	sent   int
-	limit  int
-	holds  int
+	limits *Limits
+	wall   time.Duration
+	begun  time.Time
+	caller context.Context
+
+	// On the loop.
+	sent      int
+	holds     int
+	waits     int
+	logged    int
+	dropped   int
+	cpu       time.Duration
+	passes    bool // passThroughOnException
+	answered  bool // the handler has come to its end
+	due       bool // to be looked at when the turn ends
+	done      bool // nothing is left to do
+	lingering *time.Timer
+	secrets   map[string]goja.Value
+
+	mu       sync.Mutex
+	c        context.Context // made at first use
+	cancel   context.CancelCauseFunc
+	outcome  Outcome // empty while it runs well
+	aborting bool
+	headed   bool // what follows is the answer
+	resp     *Response
+	value    []byte
+	err      error
+	closed   bool // the report is made, but for the outcome
+	ended    bool
+	report   Report
+	head     chan struct{} // made by who waits for headed
+	end      chan struct{} // made by who waits for ended
 }
 
-// ctx ends with the invocation: when the caller has gone, a limit was passed, or everything is done.
-func (inv *invocation) ctx() context.Context { return inv.parent }
+// invocation is the name that Web APIs use.
+type invocation = Invocation
+
+func (r *realm) newInvocation(ctx context.Context, host Host, limits *Limits, wall time.Duration) *Invocation {
+	inv := &Invocation{r: r, hosted: host, limits: limits, wall: wall, begun: time.Now(), caller: ctx}
+	inv.home.inv = inv
+	return inv
+}
+
+// ctx ends with the invocation: when the caller has gone, a limit was passed, or everything is done. In an actor, where
+// what an event began goes on after it, it ends with a limit or with the actor. Safe from any goroutine.
+func (inv *Invocation) ctx() context.Context {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if inv.c == nil {
+		parent := inv.caller
+		if inv.r.actor != nil {
+			parent = inv.r.actor.ctx
+		}
+		inv.c, inv.cancel = context.WithCancelCause(parent)
+		if inv.aborting || inv.ended && inv.r.actor == nil {
+			inv.cancel(ErrCanceled)
+		}
+	}
+	return inv.c
+}
 
 // host is the invocation's way to the world.
-func (inv *invocation) host() Host { return inv.hosted }
+func (inv *Invocation) host() Host { return inv.hosted }
 
 // hold keeps the invocation from ending, while a body is pumped for instance. The function returned lets go; calling
 // it again does nothing. Both are on the loop only.
-func (inv *invocation) hold() (release func()) {
+func (inv *Invocation) hold() (release func()) {
 	inv.holds++
 	done := false
 	return func() {
 		if !done {
 			done = true
 			inv.holds--
+			inv.settle()
 		}
 	}
 }
 
-var errSubrequests = errors.New("too many subrequests")
-
 // subrequest counts one request of the current invocation to the world outside, and refuses it past the limit.
 func (r *realm) subrequest() error {
 	inv := r.current()
-	if inv.sent >= inv.limit {
+	if inv.sent >= inv.limits.Subrequests {
 		return errSubrequests
 	}
 	inv.sent++
 	return nil
 }
 
-// gateOutput runs fn once what the actor has written so far is durable, or with the error that kept it from being so;
-// elsewhere at once. fn may run on any goroutine and must not touch the realm. Whatever leaves an actor passes here.
-func (r *realm) gateOutput(fn func(error)) { fn(nil) }
+// answer ends the handler's part: with a response, the value of a call, or nothing. Nothing leaves before it may. On
+// the loop only.
+func (inv *Invocation) answer(resp *Response, value []byte) {
+	if inv.answered {
+		return
+	}
+	inv.answered = true
+	inv.settle()
+	inv.r.gateOutput(func(err error) {
+		if err != nil {
+			inv.r.lost(inv, err)
+			return
+		}
+		inv.publish(resp, value, nil)
+	})
+}
+
+// fail ends the handler's part with an exception of the code. On the loop only.
+func (inv *Invocation) fail(ex error) {
+	if inv.answered {
+		return
+	}
+	inv.answered = true
+	inv.settle()
+	e := inv.emitException(ex)
+	inv.mu.Lock()
+	if inv.outcome == "" {
+		inv.outcome = OutcomeException
+	}
+	inv.mu.Unlock()
+	var remote error = e
+	if inv.passes {
+		remote = nil
+	}
+	inv.r.gateOutput(func(err error) {
+		if err != nil {
+			inv.r.lost(inv, err)
+			return
+		}
+		inv.publish(nil, nil, remote)
+	})
+}
+
+// abort ends the invocation now, whatever it is doing: a limit was passed, or the caller has gone. Safe from any
+// goroutine.
+func (inv *Invocation) abort(outcome Outcome, why error) {
+	inv.mu.Lock()
+	if inv.ended || inv.aborting {
+		inv.mu.Unlock()
+		return
+	}
+	inv.aborting, inv.outcome = true, outcome
+	cancel := inv.cancel
+	inv.mu.Unlock()
+	inv.publish(nil, nil, why)
+	if cancel != nil {
+		cancel(why)
+	}
+	inv.r.aborted(inv, why)
+}
+
+// settle has the end of the turn see whether anything is left to do. On the loop only.
+func (inv *Invocation) settle() {
+	if !inv.due && !inv.done {
+		inv.due = true
+		inv.r.due = append(inv.r.due, inv)
+	}
+}
+
+// check ends the invocation when nothing is left to do for it.
+func (inv *Invocation) check() {
+	inv.due = false
+	if !inv.answered || inv.holds > 0 {
+		return
+	}
+	if inv.waits > 0 {
+		if inv.lingering == nil {
+			inv.lingering = time.AfterFunc(waitUntilWall, func() { inv.r.deliver(&inv.home, inv.cutShort) })
+		}
+		return
+	}
+	inv.finish()
+}
+
+func (inv *Invocation) cutShort() {
+	if inv.waits > 0 && !inv.done {
+		inv.log("warn", "waitUntil() tasks did not complete within 30 seconds of the answer and were cancelled")
+		inv.waits = 0
+		inv.settle()
+	}
+}
+
+// finish closes the books. On the loop only.
+func (inv *Invocation) finish() {
+	if inv.done {
+		return
+	}
+	inv.done = true
+	if inv.lingering != nil {
+		inv.lingering.Stop()
+	}
+	inv.secrets = nil
+	inv.r.finished(inv)
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	inv.report = Report{CPU: inv.cpu, LogsDropped: inv.dropped, Subrequests: inv.sent}
+	inv.closed = true
+	if inv.headed {
+		inv.conclude()
+	}
+}
+
+// conclude lets Wait return. Called under mu, once the handler's part is over and the books are closed.
+func (inv *Invocation) conclude() {
+	if inv.ended {
+		return
+	}
+	inv.ended = true
+	inv.report.Outcome, inv.report.Wall = inv.outcome, time.Since(inv.begun)
+	if inv.outcome == "" {
+		inv.report.Outcome = OutcomeOK
+	}
+	if inv.end != nil {
+		close(inv.end)
+	}
+}
+
+// publish hands the head of the answer to who waits for it. Safe from any goroutine; the first call counts.
+func (inv *Invocation) publish(resp *Response, value []byte, err error) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if inv.headed {
+		return
+	}
+	inv.headed, inv.resp, inv.value, inv.err = true, resp, value, err
+	if inv.head != nil {
+		close(inv.head)
+	}
+	if inv.closed {
+		inv.conclude()
+	}
+}
+
+// Response waits for the head of the answer. No response and no error means that the code returned nothing, or failed
+// after passThroughOnException: the origin is to answer. An exception of the code is a *RemoteError. The caller closes
+// the body.
+func (inv *Invocation) Response() (*Response, error) {
+	inv.mu.Lock()
+	if !inv.headed {
+		inv.head = make(chan struct{})
+		inv.mu.Unlock()
+		inv.await(inv.head, inv.wall-time.Since(inv.begun))
+		inv.mu.Lock()
+	}
+	defer inv.mu.Unlock()
+	return inv.resp, inv.err
+}
+
+// Wait waits until everything is done: the body was read or closed and the waitUntil promises have settled.
+func (inv *Invocation) Wait() Report {
+	inv.mu.Lock()
+	if !inv.headed {
+		inv.mu.Unlock()
+		_, _ = inv.Response()
+		inv.mu.Lock()
+	}
+	if !inv.ended {
+		inv.end = make(chan struct{})
+		inv.mu.Unlock()
+		inv.await(inv.end, 0)
+		inv.mu.Lock()
+	}
+	defer inv.mu.Unlock()
+	if inv.cancel != nil && !inv.r.lasting() {
+		inv.cancel(ErrCanceled) // what goes on after the end has nobody left to tell
+	}
+	return inv.report
+}
+
+// await waits for done and aborts the invocation when its caller goes or, if limit is not zero, when it has passed.
+func (inv *Invocation) await(done <-chan struct{}, limit time.Duration) {
+	var late <-chan time.Time
+	if limit != 0 {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-done:
+		return
+	case <-late:
+		inv.abort(OutcomeExceededWallTime, ErrExceededWall)
+	case <-inv.caller.Done():
+		inv.abort(OutcomeCanceled, errors.Join(ErrCanceled, context.Cause(inv.caller)))
+	}
+	<-done
+}

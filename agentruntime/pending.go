@@ -11,46 +11,60 @@ import (
 // value on the loop; nil means the result is undefined. An error of either rejects the promise, through errorValue.
 func (r *realm) start(work func(ctx context.Context) (any, error), settle func(any) (goja.Value, error)) goja.Value {
 	promise, resolve, reject := r.newPromise()
-	scope := r.scope()
-	ctx := scope.inv.ctx()
+	s := r.at
+	ctx := s.inv.ctx()
 	r.pending++
 	go func() {
 		res, err := work(ctx)
-		r.deliver(scope, func() {
+		r.deliver(s, func() {
 			r.pending--
-			if err != nil {
-				reject(r.errorValue(err))
-				return
-			}
-			if settle == nil {
-				resolve(goja.Undefined())
-				return
-			}
-			var v goja.Value
-			ex := r.rt.Try(func() { v, err = settle(res) })
-			switch {
-			case ex != nil:
-				reject(ex.Value())
-			case err != nil:
-				reject(r.errorValue(err))
-			case v == nil:
-				resolve(goja.Undefined())
-			default:
-				resolve(v)
-			}
+			r.conclude(res, err, settle, resolve, reject)
 		})
 	}()
 	return promise
 }
 
-// deliver queues task as an event of scope: it runs on the loop, with scope's invocation as the current one. Safe from
-// any goroutine.
-func (r *realm) deliver(scope *scope, task func()) {
-	r.loop.post(func() {
-		prev := r.enter(scope)
-		defer r.leave(prev)
-		task()
-	})
+// send is start for what leaves the isolate: work waits for the output gate, and is counted as a subrequest.
+func (r *realm) send(work func(ctx context.Context) (any, error), settle func(any) (goja.Value, error)) goja.Value {
+	if err := r.subrequest(); err != nil {
+		return r.rejected(r.errorValue(err))
+	}
+	if r.actor == nil {
+		return r.start(work, settle)
+	}
+	open := make(chan error, 1)
+	r.gateOutput(func(err error) { open <- err })
+	return r.start(func(ctx context.Context) (any, error) {
+		select {
+		case err := <-open:
+			if err != nil {
+				return nil, err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		return work(ctx)
+	}, settle)
+}
+
+// conclude settles a promise with what an operation came to.
+func (r *realm) conclude(res any, err error, settle func(any) (goja.Value, error), resolve, reject func(goja.Value)) {
+	v := goja.Undefined()
+	if err == nil && settle != nil {
+		var made goja.Value
+		if ex := r.rt.Try(func() { made, err = settle(res) }); ex != nil {
+			reject(ex.Value())
+			return
+		}
+		if made != nil {
+			v = made
+		}
+	}
+	if err != nil {
+		reject(r.errorValue(err))
+		return
+	}
+	resolve(v)
 }
 
 // newPromise makes a promise and what settles it. On the loop only. Settling runs the jobs that waited for it, at once
@@ -79,6 +93,72 @@ func (r *realm) rejected(err goja.Value) goja.Value {
 	p, _, reject := r.newPromise()
 	reject(err)
 	return p
+}
+
+// thrown is what code threw, or rejected a promise with.
+type thrown struct{ value goja.Value }
+
+func (t *thrown) Error() string { return "exception: " + t.value.String() }
+
+// when calls fn with what v comes to: at once if v is not a promise or is settled already, else on the loop when it is,
+// in the scope that runs now. Only the error of a rejected promise is a *thrown.
+func (r *realm) when(v goja.Value, fn func(goja.Value, error)) {
+	obj, ok := v.(*goja.Object)
+	if !ok {
+		fn(v, nil)
+		return
+	}
+	p := promiseOf(obj)
+	if p == nil {
+		if !r.thenable(obj) {
+			fn(v, nil)
+			return
+		}
+		obj = r.resolved(obj).(*goja.Object)
+		p = promiseOf(obj)
+	}
+	switch p.State() {
+	case goja.PromiseStateFulfilled:
+		fn(p.Result(), nil)
+		return
+	case goja.PromiseStateRejected:
+		r.forgive(p)
+		fn(nil, &thrown{p.Result()})
+		return
+	}
+	then, _ := goja.AssertFunction(obj.Get("then"))
+	s := r.at
+	in := func(call func(goja.Value)) goja.Value {
+		return r.rt.ToValue(func(c goja.FunctionCall) goja.Value {
+			prev := r.enter(s)
+			defer r.leave(prev)
+			call(c.Argument(0))
+			return goja.Undefined()
+		})
+	}
+	_, err := then(obj,
+		in(func(v goja.Value) { fn(v, nil) }),
+		in(func(v goja.Value) { fn(nil, &thrown{v}) }))
+	if err != nil {
+		fn(nil, err)
+	}
+}
+
+// promiseOf returns the promise that an object is, nil for any other. Export would copy a plain object.
+func promiseOf(o *goja.Object) *goja.Promise {
+	if o.ExportType() != typePromise {
+		return nil
+	}
+	p, _ := o.Export().(*goja.Promise)
+	return p
+}
+
+func (r *realm) thenable(obj *goja.Object) bool {
+	found := false
+	if ex := r.rt.Try(func() { _, found = goja.AssertFunction(obj.Get("then")) }); ex != nil {
+		return true // resolving a promise with it will reject with what the getter threw
+	}
+	return found
 }
 
 // fault notes an error that no JavaScript can catch, such as an interrupt, for the end of the turn.

@@ -15,13 +15,25 @@ type realm struct {
 	// made holds the globals touched so far, by name.
 	made map[string]goja.Value
 
+	agent *Agent
+	meter *meter
+	actor *Actor // nil in the isolate of one invocation
+	home  *scope // what belongs to no event in particular
+
 	// at is the scope of the code that runs, resumed what the jobs that run will give back.
 	at      *scope
 	resumed []*scope
-	// pending counts asynchronous operations under way: while it is zero and the loop is empty nothing can come.
+	// pending counts operations and timers under way: while it is zero and the loop is empty nothing can come.
 	pending int
 	// faulted is the first error of the turn that no JavaScript can catch.
-	faulted error
+	faulted    error
+	rejections []rejection
+	due        []*Invocation // to be looked at when the turn ends
+	over       bool          // the invocation is done, and the isolate with it
+	retired    bool
+	timers     map[int64]*timer
+	lastTimer  int64
+	envObject  *goja.Object
 }
 
 // globalMaker makes one global at its first touch.

@@ -3,10 +3,11 @@ package agentruntime
 // scope is where running code belongs: its invocation and, in an actor, the critical section it is in. It follows
 // promise jobs, timers and asynchronous operations.
 type scope struct {
-	inv *invocation
+	inv     *invocation
+	section *section // nil: outside of any
 }
 
-// tracker carries the scope through promise jobs (goja.AsyncContextTracker).
+// tracker carries the scope through promise jobs (goja.AsyncContextTracker). Jobs of native callbacks may nest.
 type tracker struct{ r *realm }
 
 func (t tracker) Grab() any { return t.r.at }
@@ -24,9 +25,6 @@ func (t tracker) Exited() {
 	t.r.resumed = t.r.resumed[:last]
 }
 
-// scope returns the scope of the running code, never nil while code runs.
-func (r *realm) scope() *scope { return r.at }
-
 // enter makes s the scope of what runs next and returns what leave takes to undo it.
 func (r *realm) enter(s *scope) (prev *scope) {
 	prev, r.at = r.at, s
@@ -37,3 +35,10 @@ func (r *realm) leave(prev *scope) { r.at = prev }
 
 // current returns the invocation whose code runs now. It is never nil while code runs.
 func (r *realm) current() *invocation { return r.at.inv }
+
+// deliver queues fn as an event of s: it runs on the loop, as a turn of its own that is charged to s's invocation. When
+// the loop is idle it runs on this goroutine, before deliver returns. Safe from any goroutine.
+func (r *realm) deliver(s *scope, fn func()) { r.loop.run(task{scope: s, run: fn}) }
+
+// scope returns the scope of the running code, for deliver. It is never nil while code runs.
+func (r *realm) scope() *scope { return r.at }

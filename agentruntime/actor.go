@@ -1,0 +1,370 @@
+package agentruntime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dop251/goja"
+
+	"github.com/gatehouse-edge/gatehouse/durable"
+)
+
+// ActorConfig makes an Actor. All but Name is required.
+type ActorConfig struct {
+	// Class is the exported class that the actor is an instance of.
+	Class string
+	ID    durable.ID
+	// Name is the name the id was made from, if any.
+	Name    string
+	Storage *durable.Storage
+	// Host is asked by the constructor and what it starts.
+	Host Host
+}
+
+// Actor is one instance of a class in memory, with an isolate of its own. Its methods are safe for concurrent use.
+type Actor struct {
+	r        *realm
+	class    string
+	id       durable.ID
+	name     string
+	storage  *durable.Storage
+	ctx      context.Context // of the actor's life: operations go on after the event that began them
+	cancel   context.CancelCauseFunc
+	instance *goja.Object
+	state    *goja.Object
+
+	// On the loop.
+	root     section
+	deferred []task // kept back by a critical section
+	ready    func() // called when no critical section is open any more
+	outgoing []func(error)
+
+	busy atomic.Bool
+	mu   sync.Mutex
+	live map[*Invocation]struct{}
+	why  error // why the actor has ended
+	gone chan struct{}
+}
+
+// Activate evaluates the module in an isolate for the actor and constructs its instance. It returns when the
+// constructor and the critical sections it began have come to their end. The end of ctx ends the actor.
+func (a *Agent) Activate(ctx context.Context, cfg ActorConfig) (*Actor, error) {
+	r := a.newRealm()
+	x := &Actor{r: r, class: cfg.Class, id: cfg.ID, name: cfg.Name, storage: cfg.Storage, gone: make(chan struct{})}
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	r.actor = x
+	limits := a.limits
+	limits.CPU += limits.Startup
+	base, err := x.open(ctx, cfg.Host, &limits, limits.Wall)
+	if err != nil {
+		return nil, err
+	}
+	r.home = &base.home
+	r.loop.run(task{scope: &base.home, run: func() {
+		r.evaluate(func(err error) {
+			if err == nil {
+				err = x.construct()
+			}
+			switch {
+			case err != nil:
+				r.failed(err, base.fail)
+			case x.root.child != nil:
+				x.ready = func() { base.answer(nil, nil) }
+			default:
+				base.answer(nil, nil)
+			}
+		})
+	}})
+	if _, err := base.Response(); err != nil {
+		x.Close(err)
+		return nil, fmt.Errorf("constructing %s: %w", cfg.Class, err)
+	}
+	base.limits = &a.limits
+	return x, nil
+}
+
+// construct makes the instance.
+func (x *Actor) construct() error {
+	class, ok := x.r.member(x.r.exports(), x.class).(*goja.Object)
+	if !ok {
+		return &RemoteError{Name: "Error", Message: "the script does not export the class " + x.class}
+	}
+	x.state = x.r.actorState(x)
+	made, err := x.r.rt.New(class, x.state, x.r.env())
+	if err != nil {
+		return err
+	}
+	x.instance = made
+	return nil
+}
+
+// open begins an event, unless the actor has ended.
+func (x *Actor) open(ctx context.Context, host Host, limits *Limits, wall time.Duration) (*Invocation, error) {
+	inv := x.r.newInvocation(ctx, host, limits, wall)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.why != nil {
+		return inv, x.why
+	}
+	if x.live == nil {
+		x.live = make(map[*Invocation]struct{}, 1)
+	}
+	x.live[inv] = struct{}{}
+	return inv, nil
+}
+
+// event runs fn as an event of the actor.
+func (x *Actor) event(ctx context.Context, host Host, wall time.Duration, fn func(inv *Invocation)) *Invocation {
+	inv, err := x.open(ctx, host, &x.r.agent.limits, wall)
+	if err != nil {
+		inv.refuse(err)
+		return inv
+	}
+	x.r.loop.run(task{scope: &inv.home, run: func() { fn(inv) }})
+	return inv
+}
+
+// refuse ends an invocation that never began.
+func (inv *Invocation) refuse(err error) {
+	inv.outcome, inv.closed = OutcomeException, true
+	inv.publish(nil, nil, err)
+}
+
+// Fetch answers an HTTP request. The actor runs on the caller's goroutine as far as it gets without waiting, unless it
+// runs already.
+func (x *Actor) Fetch(ctx context.Context, host Host, req *Request) *Invocation {
+	r := x.r
+	return x.event(ctx, host, r.agent.limits.Wall, func(inv *Invocation) {
+		fn, ok := goja.AssertFunction(r.member(x.instance, "fetch"))
+		if !ok {
+			inv.fail(&RemoteError{Name: "TypeError", Message: "the class " + x.class + " has no fetch handler"})
+			return
+		}
+		bounded := *req
+		bounded.Body = limitBody(req.Body, r.agent.limits.RequestBody)
+		v, err := fn(x.instance, r.requestValue(&bounded))
+		r.outcome(inv, v, err, func(inv *Invocation, v goja.Value) {
+			resp, err := r.responseFrom(v)
+			if err != nil {
+				inv.fail(err)
+				return
+			}
+			inv.answer(resp, nil)
+		})
+	})
+}
+
+// Call runs a public method of the instance. args and the result are values as structured clones; an exception of the
+// method is a *RemoteError.
+func (x *Actor) Call(ctx context.Context, host Host, method string, args []byte) ([]byte, error) {
+	return x.StartCall(ctx, host, method, args).Result()
+}
+
+// StartCall is Call for who wants the report too: it returns at once, or when the method waits, and Result and Wait of the
+// invocation tell the rest.
+func (x *Actor) StartCall(ctx context.Context, host Host, method string, args []byte) *Invocation {
+	r := x.r
+	return x.event(ctx, host, r.agent.limits.Wall, func(inv *Invocation) {
+		fn := x.method(method)
+		if fn == nil {
+			inv.fail(&RemoteError{Name: "TypeError", Message: fmt.Sprintf("The RPC receiver does not implement the method %q.", method)})
+			return
+		}
+		list, err := r.deserializeList(args)
+		if err != nil {
+			inv.fail(err)
+			return
+		}
+		v, err := fn(x.instance, list...)
+		r.outcome(inv, v, err, func(inv *Invocation, v goja.Value) {
+			data, err := r.serialize(v)
+			if err == nil && len(data) > maxMessage {
+				err = sizeError("the result of "+method, len(data), maxMessage)
+			}
+			if err != nil {
+				inv.fail(err)
+				return
+			}
+			inv.answer(nil, data)
+		})
+	})
+}
+
+// method finds a method that may be called from outside: of the class or the classes above it, not of the instance.
+func (x *Actor) method(name string) goja.Callable {
+	if !remoteMethod(name) {
+		return nil
+	}
+	fn, _ := goja.AssertFunction(x.r.member(x.instance.Prototype(), name))
+	return fn
+}
+
+// Alarm runs the alarm handler if an alarm is due, and returns once its outcome, a retry included, is durable. The report's
+// outcome is empty if none was due. An error says that the handler could not be run to its end: the alarm stays.
+func (x *Actor) Alarm(ctx context.Context, host Host) (Report, error) {
+	r := x.r
+	ran := false
+	inv := x.event(ctx, host, alarmWall, func(inv *Invocation) {
+		info, due := x.storage.AlarmStarted()
+		if !due {
+			inv.answer(nil, nil)
+			return
+		}
+		ran = true
+		x.runAlarm(inv, info)
+	})
+	_, err := inv.Response()
+	report := inv.Wait()
+	if !ran {
+		report = Report{}
+	}
+	var remote *RemoteError
+	if errors.As(err, &remote) && !remote.Reset {
+		err = nil // the handler threw, which was written down as its outcome
+	}
+	if report.Outcome == OutcomeExceededWallTime {
+		x.end(&RemoteError{Name: "Error", Message: "the alarm handler took longer than it may", Reset: true})
+	}
+	_ = r
+	return report, err
+}
+
+func (x *Actor) runAlarm(inv *Invocation, info durable.AlarmInfo) {
+	r := x.r
+	fn, ok := goja.AssertFunction(r.member(x.instance, "alarm"))
+	if !ok {
+		x.storage.AlarmSucceeded()
+		inv.fail(&RemoteError{Name: "TypeError", Message: "the class " + x.class + " has no alarm handler"})
+		return
+	}
+	told := r.rt.NewObject()
+	_ = told.Set("isRetry", info.IsRetry)
+	_ = told.Set("retryCount", info.RetryCount)
+	_ = told.Set("scheduledTime", info.Scheduled.UnixMilli())
+	v, err := fn(x.instance, told)
+	fail := func(err error) {
+		x.storage.AlarmFailed()
+		inv.fail(err)
+	}
+	if err != nil {
+		r.failed(err, fail)
+		return
+	}
+	r.when(v, func(_ goja.Value, err error) {
+		if err != nil {
+			r.failedWith(err, fail)
+			return
+		}
+		x.storage.AlarmSucceeded()
+		inv.answer(nil, nil)
+	})
+}
+
+// commit ends a turn: what it wrote is handed to the store, and what is to leave waits for that to be durable.
+func (x *Actor) commit() {
+	x.storage.Flush()
+	for _, fn := range x.outgoing {
+		x.storage.Gate(fn)
+	}
+	clear(x.outgoing)
+	x.outgoing = x.outgoing[:0]
+	x.busy.Store(x.r.pending > 0)
+	if err := x.storage.Broken(); err != nil {
+		x.reset(err)
+	}
+}
+
+// gateOutput runs fn once what the actor has written so far is durable, or with the error that kept it from being so;
+// elsewhere at once. It is called on the loop; fn may run on any goroutine, must be quick and must not touch the realm.
+// Whatever leaves an actor passes here.
+func (r *realm) gateOutput(fn func(error)) {
+	if r.actor == nil {
+		fn(nil)
+		return
+	}
+	r.actor.outgoing = append(r.actor.outgoing, fn)
+}
+
+// lost is what a closed gate means for an invocation: its answer must not leave. Safe from any goroutine.
+func (r *realm) lost(inv *Invocation, err error) {
+	r.actor.reset(err)
+	inv.abort(OutcomeException, r.actor.Broken())
+}
+
+// reset ends the actor because of an error of its own. Safe from any goroutine.
+func (x *Actor) reset(cause error) {
+	var remote *RemoteError
+	if errors.As(cause, &remote) && remote.Reset {
+		x.end(remote)
+		return
+	}
+	x.end(&RemoteError{Name: "Error", Message: "The actor was reset: " + cause.Error(), Retryable: true, Reset: true})
+}
+
+// end ends the actor: events in flight fail with reason. Safe from any goroutine; the first call counts.
+func (x *Actor) end(reason error) {
+	x.mu.Lock()
+	if x.why != nil {
+		x.mu.Unlock()
+		return
+	}
+	x.why = reason
+	live := make([]*Invocation, 0, len(x.live))
+	for inv := range x.live {
+		live = append(live, inv)
+	}
+	x.mu.Unlock()
+	for _, inv := range live {
+		inv.abort(OutcomeException, reason)
+	}
+	x.storage.Break(reason)
+	x.cancel(reason)
+	x.r.meter.halt(x.r.rt, reason)
+	x.r.loop.close(func() {
+		for _, inv := range live {
+			inv.finish()
+		}
+		x.r.retire()
+		close(x.gone)
+	})
+}
+
+// left forgets an invocation that is done.
+func (x *Actor) left(inv *Invocation) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.live, inv)
+}
+
+// Broken returns nil, or why the actor has ended. It is quick.
+func (x *Actor) Broken() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.why
+}
+
+// Busy reports whether timers or operations are under way, whether or not an event is.
+func (x *Actor) Busy() bool { return x.busy.Load() }
+
+// Close ends the actor and returns when nothing of it runs any more. Events in flight fail with reason.
+func (x *Actor) Close(reason error) {
+	if reason == nil {
+		reason = ErrClosed
+	}
+	x.end(reason)
+	<-x.gone
+}
+
+// Result waits for the result of a call.
+func (inv *Invocation) Result() ([]byte, error) {
+	if _, err := inv.Response(); err != nil {
+		return nil, err
+	}
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return inv.value, nil
+}

@@ -1,0 +1,91 @@
+package agentruntime
+
+import (
+	"time"
+
+	"github.com/dop251/goja"
+)
+
+// blockedFor is how long a critical section may keep events away.
+const blockedFor = 30 * time.Second
+
+// laterState are members of an actor's ctx that this version does not have yet. Touching one says so.
+var laterState = map[string]string{
+	"acceptWebSocket": "WebSockets", "getWebSockets": "WebSockets", "getTags": "WebSockets",
+	"setWebSocketAutoResponse": "WebSockets", "getWebSocketAutoResponse": "WebSockets",
+	"getWebSocketAutoResponseTimestamp": "WebSockets", "setHibernatableWebSocketEventTimeout": "WebSockets",
+	"getHibernatableWebSocketEventTimeout": "WebSockets", "exports": "ctx.exports", "facets": "facets",
+}
+
+// actorState is an actor's ctx (https://developers.cloudflare.com/durable-objects/api/state/).
+func (r *realm) actorState(x *Actor) *goja.Object {
+	return r.lazy(func(name string) goja.Value {
+		if feature, ok := laterState[name]; ok {
+			panic(r.newError("Error", "ctx."+name+": "+feature+" of durable actors are not built yet in this version"))
+		}
+		switch name {
+		case "id":
+			return r.idValue(x.id, x.name)
+		case "storage":
+			return r.storage(x)
+		case "props":
+			return r.rt.NewObject()
+		case "waitUntil":
+			return r.function(name, 1, func(r *realm, call goja.FunctionCall) goja.Value {
+				r.current().waitUntil(call.Argument(0))
+				return goja.Undefined()
+			})
+		case "blockConcurrencyWhile":
+			return r.function(name, 1, func(r *realm, call goja.FunctionCall) goja.Value {
+				fn, ok := goja.AssertFunction(call.Argument(0))
+				if !ok {
+					panic(r.typeError("blockConcurrencyWhile: the argument is not a function"))
+				}
+				return x.block(fn)
+			})
+		case "abort":
+			return r.function(name, 1, func(r *realm, call goja.FunctionCall) goja.Value {
+				msg := "Application called abort() to reset Durable Object."
+				if v := call.Argument(0); !goja.IsUndefined(v) {
+					msg = r.describe(v, "").Message
+				}
+				x.end(&RemoteError{Name: "Error", Message: msg, Reset: true})
+				return goja.Undefined()
+			})
+		}
+		return nil
+	}, "id", "storage", "waitUntil", "blockConcurrencyWhile", "abort", "props")
+}
+
+// block is blockConcurrencyWhile: no event is delivered while what fn started is under way. An exception resets the
+// actor, for its state may be half made.
+func (x *Actor) block(fn goja.Callable) goja.Value {
+	r := x.r
+	promise, resolve, reject := r.newPromise()
+	x.critical(func(done func()) {
+		late := time.AfterFunc(blockedFor, func() {
+			x.end(&RemoteError{Name: "Error", Message: "A call to blockConcurrencyWhile() waited for too long. The call was canceled and the actor was reset.", Retryable: true, Reset: true})
+		})
+		fail := func(err error) {
+			late.Stop()
+			e := r.at.inv.emitException(err)
+			reject(r.errorValue(err))
+			x.end(&RemoteError{Name: e.Name, Message: e.Message, Stack: e.Stack, Reset: true})
+		}
+		v, err := fn(goja.Undefined())
+		if err != nil {
+			r.failed(err, fail)
+			return
+		}
+		r.when(v, func(v goja.Value, err error) {
+			if err != nil {
+				r.failedWith(err, fail)
+				return
+			}
+			late.Stop()
+			done()
+			resolve(v)
+		})
+	})
+	return promise
+}

@@ -1,0 +1,236 @@
+package agentruntime
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dop251/goja"
+)
+
+// Config makes an Agent. Script is required.
+type Config struct {
+	// Name is the agent's name, for messages.
+	Name   string
+	Script *Script
+	// Bindings are what env holds beside env.ORIGIN, which is always there.
+	Bindings []Binding
+	Limits   Limits
+	// Now is the clock that code sees. Nil means time.Now.
+	Now func() time.Time
+	// Rand is the source of random bytes that code sees. Nil means crypto/rand.
+	Rand io.Reader
+	// Host is what the module may ask while it is evaluated for the first time, in New. Nil refuses everything: a
+	// module that reads a secret at its top level then fails to load.
+	Host Host
+}
+
+// Agent is a deployed script with its bindings: it answers events, each in a fresh runtime, and makes actors. It is
+// immutable and safe for concurrent use.
+type Agent struct {
+	name     string
+	script   *Script
+	bindings map[string]*Binding
+	names    []string
+	limits   Limits
+	now      func() time.Time
+	rand     io.Reader
+	// entrypoint says that the default export is a class, an instance of which handles each event.
+	entrypoint bool
+	handlers   []string
+	classes    []string
+	// startup is the CPU time that evaluating the module took at load.
+	startup time.Duration
+}
+
+// quickStart is the evaluation time up to which a module is evaluated and its handler called in one measured turn.
+const quickStart = time.Millisecond
+
+// New evaluates the module once, to see that it works, and returns the agent. It fails if evaluation throws or takes
+// longer than Limits.Startup, if the module exports neither a handler nor a class, and if a binding names a class that
+// it does not export.
+func New(cfg Config) (*Agent, error) {
+	a := &Agent{
+		name: cfg.Name, script: cfg.Script, limits: cfg.Limits.withDefaults(), now: cfg.Now, rand: cfg.Rand,
+		bindings: make(map[string]*Binding, len(cfg.Bindings)),
+	}
+	if a.script == nil {
+		return nil, fmt.Errorf("agent %q: no script", cfg.Name)
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.rand == nil {
+		a.rand = rand.Reader
+	}
+	if err := a.bind(cfg.Bindings); err != nil {
+		return nil, fmt.Errorf("agent %q: %w", cfg.Name, err)
+	}
+	host := cfg.Host
+	if host == nil {
+		host = noHost{}
+	}
+	if err := a.load(host); err != nil {
+		return nil, fmt.Errorf("agent %q: %w", cfg.Name, err)
+	}
+	return a, nil
+}
+
+// Handlers returns the names of the event handlers that the default export has: fetch, scheduled, tail.
+func (a *Agent) Handlers() []string { return a.handlers }
+
+// Classes returns the names of the exported classes, sorted.
+func (a *Agent) Classes() []string { return a.classes }
+
+// handlerNames are the events that an agent can handle. The ones that no version of this runtime delivers yet are refused
+// at load, for code that waits for them would wait for ever.
+var (
+	handlerNames = []string{"fetch", "scheduled", "tail"}
+	laterNames   = []string{"queue", "email", "test", "trace", "tailStream"}
+)
+
+// load evaluates the module and looks at what it exports.
+func (a *Agent) load(host Host) error {
+	limits := a.limits
+	limits.CPU, limits.Wall = a.limits.Startup, a.limits.Startup*2
+	r := a.newRealm()
+	inv := r.newInvocation(context.Background(), host, &limits, limits.Wall)
+	r.home = &inv.home
+	var found error
+	r.loop.run(task{scope: &inv.home, run: func() {
+		r.evaluate(func(err error) {
+			if err == nil {
+				found = a.examine(r)
+				err = found
+			}
+			if err != nil {
+				inv.fail(err)
+				return
+			}
+			inv.answer(nil, nil)
+		})
+	}})
+	_, err := inv.Response()
+	a.startup = inv.Wait().CPU
+	switch {
+	case found != nil:
+		return found
+	case errors.Is(err, ErrExceededCPU), errors.Is(err, ErrExceededWall):
+		return fmt.Errorf("evaluating the module takes longer than %s: do less at its top level", a.limits.Startup)
+	case err != nil:
+		return fmt.Errorf("evaluating the module: %w", withStack(err))
+	}
+	return nil
+}
+
+// withStack adds the place in the author's files to an exception of the code.
+func withStack(err error) error {
+	var remote *RemoteError
+	if !errors.As(err, &remote) {
+		return err
+	}
+	for _, line := range strings.Split(remote.Stack, "\n") {
+		if at := strings.TrimSpace(line); strings.HasPrefix(at, "at ") {
+			return fmt.Errorf("%w (%s)", err, at)
+		}
+	}
+	return err
+}
+
+// examine finds the handlers and classes among the exports.
+func (a *Agent) examine(r *realm) error {
+	ns := r.exports()
+	for _, name := range ns.Keys() {
+		obj, ok := r.member(ns, name).(*goja.Object)
+		if !ok {
+			continue
+		}
+		_, isFunc := goja.AssertFunction(obj)
+		if name != "default" {
+			if isFunc {
+				a.classes = append(a.classes, name)
+			}
+			continue
+		}
+		from := obj
+		if isFunc {
+			a.entrypoint = true
+			if from, ok = r.member(obj, "prototype").(*goja.Object); !ok {
+				continue
+			}
+		}
+		for _, h := range handlerNames {
+			if _, ok := goja.AssertFunction(r.member(from, h)); ok {
+				a.handlers = append(a.handlers, h)
+			}
+		}
+		for _, h := range laterNames {
+			if _, ok := goja.AssertFunction(r.member(from, h)); ok && !isFunc {
+				return fmt.Errorf("the default export has a %s handler, whose events this version does not deliver yet", h)
+			}
+		}
+	}
+	slices.Sort(a.classes)
+	if len(a.handlers) == 0 && len(a.classes) == 0 {
+		return errors.New("the module has neither a handler nor a class: export default { fetch(request, env, ctx) { ... } } " +
+			"(or scheduled, or tail), or export a class that extends DurableObject")
+	}
+	for _, b := range a.bindings {
+		if b.Kind == BindingDurable && b.Agent == "" && !slices.Contains(a.classes, b.Class) {
+			return fmt.Errorf("the durable binding %s names the class %q, which the module does not export; it exports %s",
+				b.Name, b.Class, listOr(a.classes, "no class"))
+		}
+	}
+	return nil
+}
+
+func listOr(names []string, none string) string {
+	if len(names) == 0 {
+		return none
+	}
+	return strings.Join(names, ", ")
+}
+
+// newRealm makes an isolate in which the module has not been evaluated.
+func (a *Agent) newRealm() *realm {
+	r := newRealm(new(loop))
+	r.agent = a
+	r.meter = meters.Get().(*meter)
+	r.loop.turn, r.loop.idle = r.turn, r.idle
+	r.rt.SetTimeSource(a.now)
+	r.rt.SetPromiseRejectionTracker(r.track)
+	return r
+}
+
+// evaluate runs the module and then calls fn, in the scope that runs now.
+func (r *realm) evaluate(fn func(error)) {
+	v, err := r.rt.RunProgram(r.agent.script.program)
+	if err != nil {
+		r.failed(err, fn)
+		return
+	}
+	r.when(v, func(_ goja.Value, err error) { fn(err) })
+}
+
+// failed hands an error of running code to fn, unless no JavaScript can catch it: that ends the turn instead.
+func (r *realm) failed(err error, fn func(error)) {
+	var ex *goja.Exception
+	if errors.As(err, &ex) {
+		fn(err)
+		return
+	}
+	r.fault(err)
+}
+
+// exports returns the module's namespace, once it has been evaluated.
+func (r *realm) exports() *goja.Object {
+	if ns, ok := r.rt.GlobalObject().Get("__entry").(*goja.Object); ok {
+		return ns
+	}
+	return r.rt.NewObject()
+}

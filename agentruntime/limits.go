@@ -1,0 +1,49 @@
+package agentruntime
+
+import "time"
+
+// Limits bound one invocation. A zero field has its default; there is no way to have none. They mean what they mean at
+// Cloudflare (https://developers.cloudflare.com/workers/platform/limits/).
+type Limits struct {
+	// CPU is the time that may be spent running JavaScript, not counting the time spent waiting. Default 50 ms. In an
+	// actor it is counted for each event, and an actor that passes it is reset.
+	CPU time.Duration
+	// Wall is the time until the head of the answer, or until the end of what has no answer. A body may stream for as
+	// long as somebody reads it. Default 30 s; an alarm has 15 min.
+	Wall time.Duration
+	// Subrequests is how often code may ask the world: fetches, calls, KV operations. Default 50.
+	Subrequests int
+	// RequestBody is the most bytes of a request's body that code may be given. Default 10 MiB.
+	RequestBody int64
+	// Logs is the most bytes of log messages kept; lines past it are dropped and counted. Default 256 KiB.
+	Logs int
+	// Startup is the CPU time that evaluating the module may take. Default 1 s.
+	Startup time.Duration
+}
+
+const (
+	// waitUntilWall is how long waitUntil may keep an invocation after its answer.
+	waitUntilWall = 30 * time.Second
+	alarmWall     = 15 * time.Minute
+)
+
+func (l Limits) withDefaults() Limits {
+	set := func(d *time.Duration, def time.Duration) {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	set(&l.CPU, 50*time.Millisecond)
+	set(&l.Wall, 30*time.Second)
+	set(&l.Startup, time.Second)
+	if l.Subrequests <= 0 {
+		l.Subrequests = 50
+	}
+	if l.RequestBody <= 0 {
+		l.RequestBody = 10 << 20
+	}
+	if l.Logs <= 0 {
+		l.Logs = 256 << 10
+	}
+	return l
+}

@@ -1,0 +1,84 @@
+package agentruntime
+
+import (
+	"sync"
+	"time"
+
+	"github.com/dop251/goja"
+)
+
+// meter measures the CPU time that turns spend running JavaScript, and interrupts a turn that passes its budget. While
+// a turn runs its goroutine is locked to its thread, whose CPU clock is read at both ends; a timer, armed for the
+// budget in wall time, reads the same clock from outside and is armed again when the thread was not running all along.
+// A meter is used by one loop at a time and allocates nothing a turn.
+type meter struct {
+	mu      sync.Mutex
+	rt      *goja.Runtime // nil between turns
+	thread  threadClock
+	start   time.Duration
+	budget  time.Duration
+	tripped bool
+	timer   *time.Timer
+}
+
+var meters = sync.Pool{New: func() any { return new(meter) }}
+
+// overBudget is what an interrupted turn ends with.
+type overBudget struct{}
+
+func (overBudget) Error() string { return "the code used more CPU time than it may" }
+
+// begin starts measuring a turn of rt that may use budget. The caller calls end on the same goroutine.
+func (m *meter) begin(rt *goja.Runtime, budget time.Duration) {
+	lockThread()
+	m.mu.Lock()
+	m.rt, m.budget, m.tripped = rt, max(budget, time.Microsecond), false
+	m.thread.here()
+	m.start = m.thread.now()
+	m.mu.Unlock()
+	if m.timer == nil {
+		m.timer = time.AfterFunc(m.budget, m.check)
+	} else {
+		m.timer.Reset(m.budget)
+	}
+}
+
+// end stops measuring and returns the CPU time the turn used, and whether it was interrupted for it.
+func (m *meter) end() (used time.Duration, tripped bool) {
+	m.timer.Stop()
+	m.mu.Lock()
+	used = m.thread.now() - m.start
+	if m.tripped {
+		m.rt.ClearInterrupt()
+	}
+	m.rt, tripped = nil, m.tripped
+	m.mu.Unlock()
+	unlockThread()
+	return used, tripped
+}
+
+// check runs when the budget may have been used up.
+func (m *meter) check() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rt == nil || m.tripped {
+		return
+	}
+	left := m.budget - (m.thread.outside() - m.start)
+	if left > 0 {
+		m.timer.Reset(max(left, 100*time.Microsecond))
+		return
+	}
+	m.tripped = true
+	m.rt.Interrupt(overBudget{})
+}
+
+// halt interrupts the turn of rt that runs now, if one does, for another reason than CPU time. Safe from any goroutine.
+func (m *meter) halt(rt *goja.Runtime, reason error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rt == rt && rt != nil {
+		m.tripped = true
+		m.rt.Interrupt(reason)
+	}
+}

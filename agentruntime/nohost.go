@@ -1,0 +1,23 @@
+package agentruntime
+
+import (
+	"context"
+	"errors"
+)
+
+// errOutsideEvent is what code gets that asks the world for something while its module is evaluated.
+var errOutsideEvent = errors.New("this is possible only while an event is handled, not while the module is evaluated")
+
+// noHost refuses everything.
+type noHost struct{}
+
+func (noHost) Fetch(context.Context, Target, *Request) (*Response, error) {
+	return nil, errOutsideEvent
+}
+
+func (noHost) Call(context.Context, Target, string, []byte) ([]byte, error) {
+	return nil, errOutsideEvent
+}
+func (noHost) KV(context.Context, KVOp) (KVResult, error)     { return KVResult{}, errOutsideEvent }
+func (noHost) Secret(context.Context, string) (string, error) { return "", errOutsideEvent }
+func (noHost) Emit(Event)                                     {}
