@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 )
@@ -50,7 +51,7 @@ const (
 		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n" +
 		"Accept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n" +
 		"Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\nUpgrade-Insecure-Requests: 1\r\n"
-	attackPath = "/search?q=1%27%20UNION%20SELECT%20password%20FROM%20users--"
+	attackValue = "1' UNION SELECT password FROM users--"
 )
 
 var scenarios = []scenario{
@@ -95,14 +96,14 @@ var scenarios = []scenario{
 			return get(buf, "/products?page=2&id=", a.n, browserHeaders)
 		},
 		check:  wantBody("hello"),
-		attack: []byte("GET " + attackPath + " HTTP/1.1\r\n" + browserHeaders + "\r\n"),
+		attack: []byte("GET /search?q=" + url.QueryEscape(attackValue) + " HTTP/1.1\r\n" + browserHeaders + "\r\n"),
 	},
 	{
 		name: "waf_post", about: "the WAF on a POST of 1 KB of JSON with 60 values", connections: 2,
 		sides:   []string{"gatehouse", "coraza"},
 		request: postOrder,
 		check:   wantBody("hello"),
-		attack:  []byte("GET " + attackPath + " HTTP/1.1\r\n" + browserHeaders + "\r\n"),
+		attack:  appendPost(nil, []byte(`{"customer":"`+attackValue+`","items":[]}`)),
 	},
 }
 
@@ -120,6 +121,11 @@ func get(buf []byte, path string, number uint64, headers string) []byte {
 func postOrder(buf []byte, a ask) []byte {
 	var space [2 << 10]byte
 	body, _ := appendOrder(space[:0], a.n)
+	return appendPost(buf, body)
+}
+
+// appendPost appends a POST of a JSON body.
+func appendPost(buf, body []byte) []byte {
 	buf = append(buf, "POST /orders HTTP/1.1\r\n"+browserHeaders+"Content-Type: application/json\r\nContent-Length: "...)
 	buf = strconv.AppendInt(buf, int64(len(body)), 10)
 	buf = append(buf, "\r\n\r\n"...)
