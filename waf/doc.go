@@ -11,6 +11,13 @@
 // Every error fails closed: a body that cannot be read, a rule file that cannot be parsed and a transaction
 // that cannot be evaluated are errors, and the caller must refuse the request.
 //
+// No Coraza build tag is needed. Over all 4585 request stages of the CRS's regression tests (run with
+// "go test -run CRSRegressions . -args -crs.all") the tag coraza.rule.no_regex_multiline changes no result;
+// coraza.rule.multiphase_evaluation and the SecRxPreFilter directive do, so they are not used.
+//
+// Inspection costs processor time in proportion to the bytes and to the number of values inspected, some tens
+// of milliseconds for each KiB. Config.BodyLimit is what bounds it, and a started inspection cannot be cancelled.
+//
 // Coraza writes multipart files to the directory for temporary files while it inspects them and removes
 // them in Transaction.Close; New fails where that directory is not writable.
 package waf
