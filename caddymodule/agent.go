@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -53,7 +54,7 @@ func (g *agent) watch(ctx context.Context, inputs []string) {
 	for ctx.Err() == nil {
 		again, stop := context.WithCancel(ctx)
 		agentruntime.Watch(again, inputs, func() {
-			if now := g.reload(); now != nil {
+			if now := g.reload(); !slices.Equal(now, inputs) {
 				inputs = now
 				stop()
 			}
@@ -63,13 +64,13 @@ func (g *agent) watch(ctx context.Context, inputs []string) {
 }
 
 // reload builds a new release in place of the old one. If the new code is refused the old goes on, and the log says
-// why. It returns the files to watch from now on, nil for the same.
+// why. It returns the files to watch from now on.
 func (g *agent) reload() []string {
 	log := g.app.logger.With(zap.String("agent", g.name))
 	rel, inputs, err := g.app.newRelease(g.name, g.config)
 	if err != nil {
 		log.Error("new code refused; the version that ran before keeps running", zap.String("version", g.release.Load().version()), zap.Error(err))
-		return nil
+		return inputs
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -56,10 +56,18 @@ type AgentLimits struct {
 	Logs int `json:"logs,omitempty"`
 }
 
-// nameFromMain is the name of an agent that a site block defines on the spot: its file's name without the extension.
+// nameFromMain is the name of an agent that a site block defines on the spot: its file's name without the extension, or
+// its folder's where the file has a name that agents share.
 func nameFromMain(main string) string {
 	base := filepath.Base(main)
-	return strings.TrimSuffix(base, filepath.Ext(base))
+	base = strings.TrimSuffix(base, filepath.Ext(base))
+	switch base {
+	case "agent", "index", "main", "worker", "wrangler":
+		if dir := filepath.Base(filepath.Dir(main)); dir != "." && dir != ".." && dir != string(filepath.Separator) {
+			return dir
+		}
+	}
+	return base
 }
 
 const agentOptions = "main, wrangler, durable, kv, var, secret, analytics, cron, tail, egress, isolation, reuse and limits"

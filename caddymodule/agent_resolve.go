@@ -16,11 +16,13 @@ import (
 type resolvedAgent struct {
 	AgentConfig
 	vars map[string]json.RawMessage
+	// roots gives a renamed class its first name, under which its actors' state lies.
+	roots map[string]string
 }
 
 // MarshalJSON includes the resolved variables, for the release's fingerprint.
 func (r resolvedAgent) MarshalJSON() ([]byte, error) {
-	return json.Marshal([]any{r.AgentConfig, r.vars})
+	return json.Marshal([]any{r.AgentConfig, r.vars, r.roots})
 }
 
 // resolve reads the wrangler file, if there is one, under what the Caddyfile says, and replaces placeholders. inputs
@@ -91,9 +93,15 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 		r.Analytics[x.Binding] = x.Dataset
 	}
 	for name, v := range w.Vars {
-		claim(name)
-		r.vars[name] = v
+		// A var of the Caddyfile changes the file's: that is how one file serves several servers.
+		if _, ours := r.Vars[name]; !ours {
+			claim(name)
+			r.vars[name] = v
+		}
 	}
+	roots, rerr := rootClasses(w)
+	r.roots = roots
+	err = errors.Join(err, rerr)
 	r.Crons = append(slices.Clone(r.Crons), w.Crons...)
 	return err
 }
@@ -104,4 +112,29 @@ func cloneMap(m map[string]string) map[string]string {
 		c[k] = v
 	}
 	return c
+}
+
+// rootClasses follows the renames of a file's migrations.
+func rootClasses(w *agentruntime.Wrangler) (map[string]string, error) {
+	roots, used := map[string]string{}, map[string]bool{}
+	for _, m := range w.Migrations {
+		for _, class := range m.New {
+			if used[class] {
+				return nil, fmt.Errorf("%s: migration %s makes the class %s anew, whose name another class's state lies under; choose another name", w.Path, m.Tag, class)
+			}
+			used[class] = true
+		}
+		for _, pair := range m.Renamed {
+			root := pair[0]
+			if r, ok := roots[root]; ok {
+				delete(roots, root)
+				root = r
+			}
+			roots[pair[1]], used[root], used[pair[1]] = root, true, true
+		}
+		for _, class := range m.Deleted {
+			used[class] = true
+		}
+	}
+	return roots, nil
 }

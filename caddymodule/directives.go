@@ -4,8 +4,16 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 )
 
-// pipeline lists the directives in the order in which a request passes them.
-var pipeline = []string{"throttle", "identity", "bot_score", "waf", "access", "egress_proxy", "agent_dashboard", "agent"}
+// pipeline lists the directives in the order in which a request passes them: those that judge come before anything of
+// Caddy that changes or answers a request, those that answer before anything else that does, so that what an agent does
+// not answer can be answered by respond, reverse_proxy or file_server. handle and route blocks come first.
+var pipeline = []struct {
+	before string
+	names  []string
+}{
+	{"redir", []string{"throttle", "identity", "bot_score", "waf", "access"}},
+	{"respond", []string{"egress_proxy", "agent_dashboard", "agent"}},
+}
 
 // later are the directives of the contract that this version does not have.
 var later = map[string]string{
@@ -17,8 +25,10 @@ var later = map[string]string{
 
 func init() {
 	// Several registrations before one directive land in the order of registration.
-	for _, name := range pipeline {
-		httpcaddyfile.RegisterDirectiveOrder(name, httpcaddyfile.Before, "reverse_proxy")
+	for _, p := range pipeline {
+		for _, name := range p.names {
+			httpcaddyfile.RegisterDirectiveOrder(name, httpcaddyfile.Before, p.before)
+		}
 	}
 	httpcaddyfile.RegisterGlobalOption("gatehouse", parseApp)
 	httpcaddyfile.RegisterHandlerDirective("throttle", parseThrottle)

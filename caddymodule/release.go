@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/durable"
@@ -72,8 +73,14 @@ func (a *App) newRelease(name string, c *AgentConfig) (rel *release, inputs []st
 	if err != nil {
 		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
 	}
-	script, err := agentruntime.Build(context.Background(), agentruntime.BuildOptions{Main: full.Main})
+	script, err := agentruntime.Build(context.Background(), agentruntime.BuildOptions{Main: full.Main, Log: func(warning string) {
+		a.logger.Warn("agent's code", zap.String("agent", name), zap.String("warning", warning))
+	}})
 	if err != nil {
+		var build *agentruntime.BuildError
+		if errors.As(err, &build) {
+			inputs = append(inputs, build.Inputs...)
+		}
 		return nil, append(inputs, full.Main), at(c.Place, "agent %s: %w", name, err)
 	}
 	inputs = append(inputs, script.Inputs()...)
@@ -124,7 +131,11 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentrunti
 		if b.Agent != "" {
 			owner = b.Agent
 		}
-		ns := durable.NewNamespace(owner + "/" + b.Class)
+		class := b.Class
+		if root, ok := c.roots[class]; ok && owner == name {
+			class = root
+		}
+		ns := durable.NewNamespace(owner + "/" + class)
 		r.actors[b.Binding] = ns
 		if owner == name {
 			r.classes[ns.Name()] = &actorClass{rel: r, name: b.Class}
