@@ -265,3 +265,55 @@ func TestAlarmSetsItself(t *testing.T) {
 		}
 	})
 }
+
+// TestAlarmMovedWhileItWaits moves an alarm that the loop has read already but not started.
+func TestAlarmMovedWhileItWaits(t *testing.T) {
+	withDirectory(t, Config{MaxConcurrentAlarms: 1}, func(t *testing.T, d *Directory) {
+		proceed := make(chan struct{})
+		c := &fakeClass{}
+		c.alarm = func(i *fakeInstance) error {
+			<-proceed
+			if _, ok := i.storage.AlarmStarted(); !ok {
+				return errors.New("fired though not due")
+			}
+			i.storage.AlarmSucceeded()
+			return i.storage.Sync(context.Background())
+		}
+		d.Register("Test", c)
+		first, second := mustAcquire(t, d, testKey("first")), mustAcquire(t, d, testKey("second"))
+		began := time.Now()
+		setAlarm(t, d, testKey("first"), began.Add(time.Second))
+		setAlarm(t, d, testKey("second"), began.Add(time.Second+time.Millisecond))
+		// Both are due when the loop looks, the second one waits for the first one's slot.
+		elapse(time.Second - time.Millisecond)
+		elapse(2 * time.Second)
+		setAlarm(t, d, testKey("second"), began.Add(time.Minute))
+		close(proceed)
+		elapse(time.Hour)
+		runs := second.Instance().(*fakeInstance).runs
+		if len(runs) != 1 || runs[0].Sub(began).Round(time.Millisecond) != time.Minute {
+			t.Errorf("the moved alarm ran at %v, set at %v", runs, began)
+		}
+		first.Release()
+		second.Release()
+	})
+}
+
+func TestSettingAnAlarmEndsItsBackoff(t *testing.T) {
+	withDirectory(t, Config{}, func(t *testing.T, d *Directory) {
+		c := &fakeClass{}
+		c.alarm = func(*fakeInstance) error { return errors.New("overloaded") }
+		d.Register("Test", c)
+		h := mustAcquire(t, d, testKey("a"))
+		defer h.Release()
+		i := h.Instance().(*fakeInstance)
+		setAlarm(t, d, testKey("a"), time.Now())
+		elapse(time.Hour)
+		at := time.Now().Add(time.Second)
+		setAlarm(t, d, testKey("a"), at)
+		elapse(2 * time.Second)
+		if last := i.runs[len(i.runs)-1]; last.Before(at.Truncate(time.Millisecond)) {
+			t.Errorf("last run at %v, the alarm was set for %v", last, at)
+		}
+	})
+}

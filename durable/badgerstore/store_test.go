@@ -157,6 +157,17 @@ func TestDirectoryIsPrivate(t *testing.T) {
 	}
 }
 
+// TestOptions checks what no test on a running machine can: that commits are synced.
+func TestOptions(t *testing.T) {
+	opts := openIn(t, t.TempDir()).db.Opts()
+	if !opts.SyncWrites || opts.DetectConflicts || opts.NumVersionsToKeep != 1 {
+		t.Errorf("sync %t, conflicts %t, versions %d", opts.SyncWrites, opts.DetectConflicts, opts.NumVersionsToKeep)
+	}
+	if opts.ValueThreshold <= chunkBytes+envelopeBytes {
+		t.Errorf("chunks of %d bytes would enter the value log from %d bytes on", chunkBytes, opts.ValueThreshold)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	check(t, os.WriteFile(file, nil, 0o600))
