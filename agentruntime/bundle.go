@@ -126,7 +126,7 @@ const topLevelAwait = "Top-level await is not available"
 // evaluated when the program returns; only if one does is the bundle made again, around an async function.
 func (b *build) bundle(ctx context.Context) (result api.BuildResult, err error) {
 	for _, async := range []bool{false, true} {
-		if result, err = b.esbuild(ctx, async); err != nil {
+		if result, err = b.wrapped(ctx, async); err != nil {
 			return result, err
 		}
 		if !slices.ContainsFunc(result.Errors, func(m api.Message) bool { return strings.HasPrefix(m.Text, topLevelAwait) }) {
@@ -153,22 +153,68 @@ func (b *build) bundle(ctx context.Context) (result api.BuildResult, err error) 
 	return result, refusal
 }
 
-func (b *build) esbuild(ctx context.Context, async bool) (api.BuildResult, error) {
+// wrapped bundles the module so that running it sets globalThis.__entry. The exports are imported by name, which takes a
+// look at the module first: a namespace object would cost every fresh runtime the code that builds one.
+func (b *build) wrapped(ctx context.Context, async bool) (api.BuildResult, error) {
+	look, err := b.esbuild(ctx, async, nil, "", "")
+	if err != nil || len(look.Errors) > 0 {
+		return look, err
+	}
 	entry, err := json.Marshal(b.main)
 	if err != nil {
 		return api.BuildResult{}, fmt.Errorf("naming the module %q: %w", b.main, err)
+	}
+	names, err := exportsOf(look.Metafile)
+	if err != nil {
+		return api.BuildResult{}, fmt.Errorf("building %s: %w", b.main, err)
+	}
+	var imports, members strings.Builder
+	for i, name := range names {
+		fmt.Fprintf(&imports, "%q as e%d, ", name, i)
+		fmt.Fprintf(&members, "%q: e%d, ", name, i)
 	}
 	open := "(function() { \"use strict\";"
 	if async {
 		open = "(async function() { \"use strict\";"
 	}
+	return b.esbuild(ctx, async, &api.StdinOptions{
+		Contents:   fmt.Sprintf("import { %s } from %s;\nglobalThis.__entry = { %s };\n", imports.String(), entry, members.String()),
+		ResolveDir: b.dir,
+		Sourcefile: internalPrefix + "entry",
+		Loader:     api.LoaderJS,
+	}, open, "})();")
+}
+
+// exportsOf returns the sorted names that the entry module exports, from esbuild's account of the bundle.
+func exportsOf(metafile string) ([]string, error) {
+	var account struct {
+		Outputs map[string]struct {
+			EntryPoint string   `json:"entryPoint"`
+			Exports    []string `json:"exports"`
+		} `json:"outputs"`
+	}
+	if err := json.Unmarshal([]byte(metafile), &account); err != nil {
+		return nil, fmt.Errorf("reading the bundle's account: %w", err)
+	}
+	var names []string
+	for _, out := range account.Outputs {
+		if out.EntryPoint != "" {
+			names = append(names, out.Exports...)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// esbuild bundles stdin, or the module itself where stdin is nil, between the lines open and end.
+func (b *build) esbuild(ctx context.Context, async bool, stdin *api.StdinOptions, open, end string) (api.BuildResult, error) {
+	var entries []string
+	if stdin == nil {
+		entries = []string{b.main}
+	}
 	bc, cerr := api.Context(api.BuildOptions{
-		Stdin: &api.StdinOptions{
-			Contents:   fmt.Sprintf("import * as m from %s;\nglobalThis.__entry = m;\n", entry),
-			ResolveDir: b.dir,
-			Sourcefile: internalPrefix + "entry",
-			Loader:     api.LoaderJS,
-		},
+		Stdin:          stdin,
+		EntryPoints:    entries,
 		AbsWorkingDir:  b.dir,
 		Outfile:        filepath.Join(b.dir, "bundle.js"), // Never written: it is what the map's paths are relative to.
 		Bundle:         true,
@@ -186,7 +232,7 @@ func (b *build) esbuild(ctx context.Context, async bool) (api.BuildResult, error
 		Define:         map[string]string{"import.meta.url": `"file:///agent.js"`, "process.env.NODE_ENV": `"production"`},
 		Loader:         map[string]api.Loader{".txt": api.LoaderText, ".html": api.LoaderText, ".sql": api.LoaderText, ".bin": api.LoaderBinary},
 		Banner:         map[string]string{"js": open},
-		Footer:         map[string]string{"js": "})();"},
+		Footer:         map[string]string{"js": end},
 		Sourcemap:      api.SourceMapExternal,
 		SourcesContent: api.SourcesContentExclude,
 		LegalComments:  api.LegalCommentsNone,
