@@ -7,10 +7,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // testHost records what code emits and answers from its functions.
@@ -149,26 +147,3 @@ func TestFetch(t *testing.T) {
 		})
 	}
 }
-
-func BenchmarkFetchHello(b *testing.B) {
-	a := newAgent(b, `export default { fetch() { return new Response("hello") } }`, Config{})
-	host := &testHost{}
-	ctx := context.Background()
-	req := get("/")
-	b.ReportAllocs()
-	for b.Loop() {
-		inv := a.Fetch(ctx, host, req)
-		resp, err := inv.Response()
-		if err != nil || resp.Status != 200 {
-			b.Fatal(err)
-		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
-		if r := inv.Wait(); r.Outcome != OutcomeOK {
-			b.Fatal(r)
-		}
-	}
-}
-
-var _ = strings.Contains
-var _ = time.Now

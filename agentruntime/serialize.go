@@ -227,22 +227,27 @@ func (w *cloneWriter) object(o *goja.Object, depth int) {
 		w.bytes(o.Get("flags").String())
 	case "Error":
 		w.err(o, depth)
-	case "Boolean", "Number", "String", "BigInt":
-		w.tag(tagBoxed)
-		valueOf, ok := goja.AssertFunction(w.r.rt.Get(class).(*goja.Object).Get("prototype").(*goja.Object).Get("valueOf"))
-		if !ok {
-			w.refuse(class)
-		}
-		v, err := valueOf(o)
-		if err != nil {
-			panic(err)
-		}
-		w.value(v, depth+1)
+	case "Boolean", "Number", "String":
+		w.boxed(o, class, depth)
 	case "Function", "AsyncFunction", "GeneratorFunction":
 		w.refuse(functionText(o))
 	default:
 		w.refuse("#<" + class + ">")
 	}
+}
+
+// boxed writes the primitive in an object such as Object(1).
+func (w *cloneWriter) boxed(o *goja.Object, class string, depth int) {
+	w.tag(tagBoxed)
+	valueOf, ok := goja.AssertFunction(w.r.rt.Get(class).(*goja.Object).Get("prototype").(*goja.Object).Get("valueOf"))
+	if !ok {
+		w.refuse("#<" + class + ">")
+	}
+	v, err := valueOf(o)
+	if err != nil {
+		panic(err)
+	}
+	w.value(v, depth+1)
 }
 
 // functionText is the beginning of a function's source, as messages show it.
@@ -270,6 +275,9 @@ func (w *cloneWriter) plain(o *goja.Object, depth int) {
 		return
 	case t == typeSetMembers:
 		w.set(o, depth)
+		return
+	case t == typeBigInt:
+		w.boxed(o, "BigInt", depth)
 		return
 	case t == typePromise:
 		w.refuse("#<Promise>")
