@@ -1,10 +1,12 @@
 package badgerstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -391,4 +393,48 @@ func TestNoGoroutineStays(t *testing.T) {
 	check(t, <-put(s, hold(t, s, "a"), "k", "v"))
 	check(t, s.Close())
 	goleak.VerifyNone(t, before)
+}
+
+// nothingClass makes instances that hold nothing, so that what remains is the directory's and the store's.
+type nothingClass struct{ instance nothing }
+
+type nothing struct{}
+
+func (c *nothingClass) Activate(context.Context, durable.Activation) (durable.Instance, error) {
+	return &c.instance, nil
+}
+
+func (*nothing) Alarm(context.Context) error { return nil }
+func (*nothing) Broken() error               { return nil }
+func (*nothing) Close(error)                 {}
+
+func TestIdleActorIsSmall(t *testing.T) {
+	const actors = 10_000
+	s := openIn(t, t.TempDir())
+	d := durable.NewDirectory(durable.Config{Store: s})
+	d.Register("test", &nothingClass{})
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for i := range actors {
+		h, err := d.Acquire(t.Context(), space.Key(space.IDFromName(fmt.Sprint(i))), "")
+		check(t, err)
+		h.Release()
+	}
+	each := (heap() - before) / actors
+	t.Logf("%d bytes each", each)
+	if each > 1000 {
+		t.Errorf("an idle actor costs %d bytes", each)
+	}
+	check(t, d.Close(t.Context()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.actors) != 0 {
+		t.Errorf("the store still knows %d actors", len(s.actors))
+	}
 }
