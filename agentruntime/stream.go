@@ -341,6 +341,23 @@ func (r *realm) algorithmOf(obj goja.Value, name string, args func(arg goja.Valu
 	}
 }
 
+// repeater runs a step again when it was asked for while it ran: native ends call back at once, and what would be
+// recursion, one level for each chunk, becomes a loop.
+type repeater struct{ busy, again bool }
+
+func (p *repeater) run(step func()) {
+	if p.busy {
+		p.again = true
+		return
+	}
+	p.busy = true
+	defer func() { p.busy = false }()
+	for p.again = true; p.again; {
+		p.again = false
+		step()
+	}
+}
+
 // queued is one chunk in a queue with sizes.
 type queued struct {
 	value goja.Value

@@ -18,6 +18,7 @@ type byteController struct {
 	pulling        bool
 	pullAgain      bool
 	pull, stop     algorithm
+	asking         repeater
 	autoAllocate   int
 	pulls          []*pullInto
 	request        *byobRequest
@@ -125,7 +126,9 @@ func (c *byteController) waitingInto() bool {
 	return false
 }
 
-func (c *byteController) pullIfNeeded() {
+func (c *byteController) pullIfNeeded() { c.asking.run(c.pullOnce) }
+
+func (c *byteController) pullOnce() {
 	if !c.wantsPull() {
 		return
 	}

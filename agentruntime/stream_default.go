@@ -14,6 +14,7 @@ type defaultController struct {
 	pulling        bool
 	pullAgain      bool
 	pull, stop     algorithm
+	asking         repeater
 	obj            *goja.Object
 }
 
@@ -97,7 +98,9 @@ func (c *defaultController) wantsPull() bool {
 	return room > 0
 }
 
-func (c *defaultController) pullIfNeeded() {
+func (c *defaultController) pullIfNeeded() { c.asking.run(c.pullOnce) }
+
+func (c *defaultController) pullOnce() {
 	if !c.wantsPull() {
 		return
 	}

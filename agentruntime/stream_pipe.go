@@ -39,8 +39,7 @@ type pipe struct {
 	writes   int
 	stopping bool
 	idle     func() // called when the last write has ended
-	pumping  bool
-	again    bool
+	pumping  repeater
 	resolve  func(goja.Value)
 	reject   func(goja.Value)
 	unwatch  func()
@@ -95,18 +94,7 @@ func (p *pipe) aborted() {
 }
 
 // pump reads and writes while there is something to read and room to write.
-func (p *pipe) pump() {
-	if p.pumping {
-		p.again = true
-		return
-	}
-	p.pumping = true
-	for p.again = true; p.again; {
-		p.again = false
-		p.step()
-	}
-	p.pumping = false
-}
+func (p *pipe) pump() { p.pumping.run(p.step) }
 
 func (p *pipe) step() {
 	if p.stopping {

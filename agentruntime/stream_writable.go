@@ -31,6 +31,7 @@ type writable struct {
 	write          algorithm
 	finish, abort_ algorithm
 	ctrl           *writeController
+	advancing      repeater
 
 	// waiting are the ends of the writes in the queue; writing is the one in flight.
 	waiting []func(thrown goja.Value)
@@ -137,14 +138,16 @@ func (w *writable) desired() float64 { return w.strategy.mark - w.queue.total }
 func (w *writable) closeAsked() bool { return w.closing != nil || w.inClose }
 
 func (w *writable) updatePressure(pressure bool) {
-	if w.writer != nil && pressure != w.pressure && !w.closeAsked() {
-		if pressure {
-			w.writer.ready = lazyPromise{r: w.r}
-		} else {
-			w.writer.ready.fulfil(goja.Undefined())
-		}
+	changed := pressure != w.pressure
+	w.pressure = pressure // first: those who wait for ready write at once
+	if !changed || w.writer == nil || w.closeAsked() {
+		return
 	}
-	w.pressure = pressure
+	if pressure {
+		w.writer.ready = lazyPromise{r: w.r}
+	} else {
+		w.writer.ready.fulfil(goja.Undefined())
+	}
 }
 
 // put queues a chunk; done is called when it was written.
@@ -193,7 +196,9 @@ func (w *writable) end(done func(thrown goja.Value)) {
 }
 
 // advance gives the sink what is next.
-func (w *writable) advance() {
+func (w *writable) advance() { w.advancing.run(w.advanceOnce) }
+
+func (w *writable) advanceOnce() {
 	if !w.started || w.writing != nil || w.inClose {
 		return
 	}
@@ -216,6 +221,9 @@ func (w *writable) advance() {
 	ended := func(thrown goja.Value) {
 		done := w.writing
 		w.writing = nil
+		if len(w.queue.items) > 0 {
+			w.queue.pop()
+		}
 		if thrown != nil {
 			if w.state == writeOpen {
 				w.clear()
@@ -225,11 +233,7 @@ func (w *writable) advance() {
 			return
 		}
 		done(nil)
-		erroring := w.state == writeErroring
-		if len(w.queue.items) > 0 {
-			w.queue.pop()
-		}
-		if !w.closeAsked() && !erroring && w.state == writeOpen {
+		if !w.closeAsked() && w.state == writeOpen {
 			w.updatePressure(w.desired() <= 0)
 		}
 		w.advance()

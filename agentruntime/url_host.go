@@ -52,24 +52,17 @@ func parseHost(s string, special bool) (string, error) {
 	return domain, nil
 }
 
-// toASCII is the standard's domain to ASCII, with the check for forbidden characters.
+// toASCII is the standard's domain to ASCII, with the check for forbidden characters. A domain that is ASCII already is
+// only put in lower case: its Punycode is not looked at.
 func toASCII(domain string) (string, error) {
-	simple := true
-	for i := 0; i < len(domain); i++ {
-		c := domain[i]
-		if !('a' <= c && c <= 'z' || isDigit(c) || c == '.' || c == '-' || c == '_') {
-			simple = false
-			break
-		}
-	}
-	if !simple || hasPunycode(domain) {
-		var err error
-		lower := strings.ToLower(domain)
-		if isASCII(domain) && !hasPunycode(lower) {
-			domain = lower
-		} else if domain, err = hostProfile.ToASCII(domain); err != nil {
+	if isASCII(domain) {
+		domain = strings.ToLower(domain)
+	} else {
+		mapped, err := hostProfile.ToASCII(strings.Map(newerMapping, domain))
+		if err != nil {
 			return "", errHost
 		}
+		domain = mapped
 	}
 	if domain == "" {
 		return "", errHost
@@ -82,8 +75,37 @@ func toASCII(domain string) (string, error) {
 	return domain, nil
 }
 
-func hasPunycode(domain string) bool {
-	return strings.HasPrefix(domain, "xn--") || strings.Contains(domain, ".xn--")
+// newerMapping maps what UTS 46 maps since the tables of the idna package were made (Unicode 15.1 and 16).
+func newerMapping(c rune) rune {
+	switch {
+	case c < 0x04c0:
+		return c
+	case 0x10a0 <= c && c <= 0x10c5: // Georgian capitals
+		return c - 0x10a0 + 0x2d00
+	case 0x206a <= c && c <= 0x206f, c == 0x115f, c == 0x1160, c == 0x17b4, c == 0x17b5, c == 0x180e, c == 0x3164, c == 0xffa0:
+		return -1
+	}
+	switch c {
+	case 0x04c0:
+		return 0x04cf
+	case 0x1e9e:
+		return 0x00df
+	case 0x2132:
+		return 0x214e
+	case 0x2183:
+		return 0x2184
+	case 0x2f868:
+		return 0x36fc
+	case 0x2f874:
+		return 0x5f53
+	case 0x2f91f:
+		return 0x243ab
+	case 0x2f95f:
+		return 0x7aee
+	case 0x2f9bf:
+		return 0x45d7
+	}
+	return c
 }
 
 // endsInNumber reports whether the last label makes the host an IPv4 address.

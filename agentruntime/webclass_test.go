@@ -8,16 +8,6 @@ import (
 	"github.com/dop251/goja"
 )
 
-// webHost is a Host for tests of the Web APIs: only what a test sets is there.
-type webHost struct {
-	Host
-	fetch func(ctx context.Context, target Target, req *Request) (*Response, error)
-}
-
-func (h *webHost) Fetch(ctx context.Context, target Target, req *Request) (*Response, error) {
-	return h.fetch(ctx, target, req)
-}
-
 // webRealm is a realm with a loop and an invocation, as code finds it.
 type webRealm struct {
 	*realm
@@ -27,10 +17,11 @@ type webRealm struct {
 func newWebRealm(tb testing.TB, host Host) *webRealm {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := newRealm(&loop{})
-	r.at = &scope{inv: &invocation{parent: ctx, hosted: host, limit: 50}}
+	limits := Limits{}.withDefaults()
+	r.at = &r.newInvocation(ctx, host, &limits, limits.Wall).home
 	tb.Cleanup(func() {
 		cancel()
-		r.loop.close()
+		r.loop.close(nil)
 	})
 	return &webRealm{realm: r, cancel: cancel}
 }
