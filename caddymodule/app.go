@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -44,6 +45,7 @@ type App struct {
 
 	// agents is changed while the configuration is provisioned and only read after.
 	agents map[string]*agent
+	ready  chan struct{} // closed when Start has ended
 	pooled []func() error // gives back what this configuration took from pools
 }
 
@@ -80,7 +82,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // beside a running server: files, policies, secrets, and that every agent's code builds and runs.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger = ctx, ctx.Logger()
-	a.agents = map[string]*agent{}
+	a.agents, a.ready = map[string]*agent{}, make(chan struct{})
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -123,6 +125,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 // Start opens the store, if it is not open yet, and puts the agents of this configuration in charge of their actors,
 // alarms and schedules.
 func (a *App) Start() error {
+	defer close(a.ready)
 	if err := a.edge.open(); err != nil {
 		return err
 	}
@@ -131,6 +134,24 @@ func (a *App) Start() error {
 		a.agents[name].start()
 	}
 	return nil
+}
+
+// await waits until the app has started: Caddy starts apps in any order, so the first requests can come before. An app
+// that is not up in time, because another one failed to start, is an error.
+func (a *App) await(ctx context.Context) error {
+	select {
+	case <-a.ready:
+		return a.edge.open()
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	select {
+	case <-a.ready:
+		return a.edge.open()
+	case <-ctx.Done():
+		return fmt.Errorf("gatehouse has not started: %w", ctx.Err())
+	}
 }
 
 // Stop takes the agents of this configuration out of charge. Where an earlier configuration is still there, because

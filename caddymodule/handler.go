@@ -74,6 +74,9 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	if limit := rel.bodyLimit(); r.ContentLength > limit {
 		return v.refuse("agent", http.StatusRequestEntityTooLarge, "the request body of %d bytes is over the limit of %d", r.ContentLength, limit)
 	}
+	if err := h.app.await(r.Context()); err != nil {
+		return v.refuse("agent", http.StatusServiceUnavailable, "%w", err)
+	}
 	v.rec.Write(func(e *record.Entry) { e.Agent, e.Version, e.Did.Ran = rel.name, rel.version(), true })
 	// The invocation may outlive the request, for waitUntil; until the answer is out it ends with the client.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
