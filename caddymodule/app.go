@@ -45,7 +45,7 @@ type App struct {
 
 	// agents is changed while the configuration is provisioned and only read after.
 	agents map[string]*agent
-	ready  chan struct{} // closed when Start has ended
+	ready  chan struct{}  // closed when Start has ended
 	pooled []func() error // gives back what this configuration took from pools
 }
 
