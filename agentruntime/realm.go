@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"github.com/dop251/goja"
+	"github.com/dop251/goja/parser"
 )
 
 // realm is one runtime with the Web APIs in reach: what a Web API's implementation needs of the isolate it lives in.
@@ -49,6 +50,8 @@ func newRealm(l *loop) *realm {
 	rt := goja.New()
 	r := &realm{rt: rt, loop: l, slot: goja.NewSymbol("gatehouse.native"), made: map[string]goja.Value{}}
 	rt.SetMaxCallStackSize(2000)
+	// Code that code makes, with eval or new Function, could otherwise name a source map, and goja would read that file.
+	rt.SetParserOptions(parser.WithDisableSourceMaps)
 	rt.SetAsyncContextTracker(tracker{r})
 	_ = rt.GlobalObject().SetPrototype(rt.NewDynamicObject(&lazyGlobals{r: r, over: rt.GlobalObject().Prototype()}))
 	return r

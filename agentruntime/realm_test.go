@@ -1,6 +1,10 @@
 package agentruntime
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/dop251/goja"
@@ -36,5 +40,28 @@ func TestLazyGlobals(t *testing.T) {
 func BenchmarkNewRealm(b *testing.B) {
 	for b.Loop() {
 		newRealm(&loop{})
+	}
+}
+
+// A source map named by code that code makes must not be read: it is a file of the host.
+func TestEvalReadsNoSourceMap(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "map.json")
+	if err := os.WriteFile(path, []byte(`{"version":3,"sources":["stolen.ts"],"names":[],"mappings":"AAAA"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, src string }{
+		{"eval", "eval(\"null.x\\n//# sourceMappingURL=file://" + path + "\")"},
+		{"new Function", "new Function(\"null.x\\n//# sourceMappingURL=file://" + path + "\")()"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := newRealm(&loop{}).rt.RunString(c.src)
+			var ex *goja.Exception
+			if !errors.As(err, &ex) {
+				t.Fatalf("got %v, want an exception", err)
+			}
+			if strings.Contains(ex.String(), "stolen") {
+				t.Fatalf("the source map was read: %s", ex)
+			}
+		})
 	}
 }
