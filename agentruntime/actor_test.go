@@ -70,7 +70,7 @@ type stage struct {
 func newStage(t testing.TB, source string) *stage {
 	t.Helper()
 	s := &stage{t: t, store: durable.NewMemory(), host: &testHost{}}
-	s.agent = newAgent(t, source, Config{Limits: Limits{Wall: time.Minute}, Bindings: []Binding{{Name: "NS", Kind: BindingDurable, Class: "A"}, {Name: "MODEL", Value: "small"}}})
+	s.agent = newAgent(t, source, Config{Limits: Limits{Wall: time.Minute}, Bindings: []Binding{{Name: "NS", Kind: BindingDurable, Class: "A"}, {Name: "OTHER", Kind: BindingDurable, Class: "A", Namespace: "elsewhere"}, {Name: "MODEL", Value: "small"}}})
 	s.id = durable.NewNamespace("A").IDFromName("one")
 	t.Cleanup(func() {
 		if s.actor != nil {

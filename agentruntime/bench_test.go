@@ -3,9 +3,15 @@ package agentruntime
 import (
 	"context"
 	"io"
+	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dop251/goja"
+
+	"github.com/gatehouse-edge/gatehouse/durable"
 )
 
 // cpuOf reports the CPU time of the process per iteration, which a busy machine changes less than the time that passed.
@@ -40,4 +46,92 @@ func BenchmarkFetchHello(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkActorCall is an actor's method with a get and a put, called the way a stub calls it, on a store in memory.
+func BenchmarkActorCall(b *testing.B) {
+	s := newStage(b, storageSource).activate()
+	none := args(b, "")
+	ctx := context.Background()
+	b.ReportAllocs()
+	cpuOf(b, func() {
+		for b.Loop() {
+			if _, err := s.actor.Call(ctx, s.host, "inc", none); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkStubCall is a worker that calls the method through a stub.
+func BenchmarkStubCall(b *testing.B) {
+	s := newStage(b, strings.Replace(stubSource, "CODE", `async (ns, s) => String(await s.up())`, 1)).activate()
+	s.dispatch()
+	ctx := context.Background()
+	req := get("/")
+	b.ReportAllocs()
+	cpuOf(b, func() {
+		for b.Loop() {
+			inv := s.agent.Fetch(ctx, s.host, req)
+			resp, err := inv.Response()
+			if err != nil {
+				b.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			inv.Wait()
+		}
+	})
+}
+
+// BenchmarkParallelHello is the hello world under 64 callers at a time.
+func BenchmarkParallelHello(b *testing.B) {
+	a := newAgent(b, `export default { fetch() { return new Response("hello") } }`, Config{})
+	host := &testHost{}
+	ctx := context.Background()
+	b.SetParallelism(32)
+	cpuOf(b, func() {
+		b.RunParallel(func(pb *testing.PB) {
+			req := get("/")
+			for pb.Next() {
+				inv := a.Fetch(ctx, host, req)
+				if resp, err := inv.Response(); err != nil || resp.Status != 200 {
+					b.Error(err)
+				}
+				inv.Wait()
+			}
+		})
+	})
+}
+
+// BenchmarkTurn is what measuring one turn costs.
+func BenchmarkTurn(b *testing.B) {
+	m, rt := new(meter), goja.New()
+	b.ReportAllocs()
+	for b.Loop() {
+		m.begin(rt, time.Second)
+		m.end()
+	}
+}
+
+// BenchmarkIdleActor reports the memory that an actor keeps that is not doing anything.
+func BenchmarkIdleActor(b *testing.B) {
+	a := newAgent(b, storageSource, Config{})
+	host := &testHost{}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	actors := make([]*Actor, 0, b.N)
+	for range b.N {
+		x, err := a.Activate(context.Background(), ActorConfig{Class: "A", Storage: durable.NewStorage(durable.StorageConfig{}), Host: host})
+		if err != nil {
+			b.Fatal(err)
+		}
+		actors = append(actors, x)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "B/actor")
+	for _, x := range actors {
+		x.Close(nil)
+	}
 }
