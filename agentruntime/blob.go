@@ -63,6 +63,15 @@ func blobType(s string) string {
 	return strings.ToLower(s)
 }
 
+// now is the time as code sees it, in milliseconds since 1970.
+func (r *realm) now() float64 {
+	d, err := r.rt.New(r.rt.Get("Date"))
+	if thrown := thrownBy(err); thrown != nil {
+		panic(thrown)
+	}
+	return d.ToFloat()
+}
+
 // sliceIndex converts an argument of slice to an index.
 func sliceIndex(v goja.Value, size, absent int) int {
 	if !given(v) {
@@ -121,7 +130,7 @@ func init() {
 				panic(r.typeError("Failed to construct 'File': 2 arguments required."))
 			}
 			b := r.makeBlob(call.Argument(0), call.Argument(2))
-			b.name, b.isFile = r.str(call.Argument(1)), true
+			b.name, b.isFile, b.modified = r.str(call.Argument(1)), true, r.now()
 			if v := optional(call.Argument(2), "lastModified"); v != nil {
 				b.modified = v.ToFloat()
 			}

@@ -56,16 +56,14 @@ func (r *realm) stringify(v goja.Value) string {
 	return r.str(text)
 }
 
-// replaceJSON makes JSON.parse the parser of this file where it can take the engine's place: there is no reviver, and
-// the text has no lone surrogates, which Go strings can't hold.
+// replaceJSON makes JSON.parse the parser of this file. With a reviver the engine's own still does the work, on a text
+// that was found not to be nested too deeply.
 func (r *realm) replaceJSON() {
 	obj := r.rt.Get("JSON").(*goja.Object)
 	builtin, _ := goja.AssertFunction(obj.Get("parse"))
 	parse := r.function("parse", 2, func(r *realm, call goja.FunctionCall) goja.Value {
 		text := r.str(call.Argument(0))
-		_, reviver := goja.AssertFunction(call.Argument(1))
-		lone := strings.Contains(text, "\ufffd")
-		if !reviver && !lone {
+		if _, reviver := goja.AssertFunction(call.Argument(1)); !reviver {
 			v, err := r.parseJSON(text)
 			if err != nil {
 				panic(thrownBy(err))
