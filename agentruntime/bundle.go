@@ -229,7 +229,7 @@ func (b *build) esbuild(ctx context.Context, async bool, stdin *api.StdinOptions
 		Conditions:     []string{"workerd", "worker", "browser"},
 		MainFields:     []string{"browser", "module", "main"},
 		Supported:      supported(async),
-		Define:         map[string]string{"import.meta.url": `"file:///agent.js"`, "process.env.NODE_ENV": `"production"`},
+		Define:         defines(),
 		Loader:         map[string]api.Loader{".txt": api.LoaderText, ".html": api.LoaderText, ".sql": api.LoaderText, ".bin": api.LoaderBinary},
 		Banner:         map[string]string{"js": open},
 		Footer:         map[string]string{"js": end},
