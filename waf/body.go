@@ -39,7 +39,11 @@ func (t *Transaction) requestBody(r *http.Request, extended bool) error {
 		return nil
 	}
 	// One byte past the limit tells Coraza that the body was cut; it then runs phase 2 at once.
-	if _, _, err := t.tx.WriteRequestBody(head); err != nil {
+	seen := head
+	if int64(len(head)) > limit && isJSON(r) {
+		seen = endString(head)
+	}
+	if _, _, err := t.tx.WriteRequestBody(seen); err != nil {
 		return fmt.Errorf("%w: request body: %w", ErrInspect, err)
 	}
 	return nil
@@ -48,6 +52,38 @@ func (t *Transaction) requestBody(r *http.Request, extended bool) error {
 // isGRPC reports whether a request is a gRPC call, whose body may go on for as long as its response.
 func isGRPC(r *http.Request) bool {
 	return r.ProtoMajor >= 2 && strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "application/grpc")
+}
+
+// isJSON reports whether Coraza reads the body as JSON.
+func isJSON(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(r.Header.Get("Content-Type")), "json")
+}
+
+// endString ends the string that a cut JSON text breaks off in, in a copy of the same length: a parser gives no value
+// for a string without an end, so the one across the cut would go uninspected. An escape that the cut parts is blanked.
+func endString(head []byte) []byte {
+	inside, escape := false, -1 // escape is where the last escape begins
+	for i := 0; i < len(head); i++ {
+		switch {
+		case head[i] == '"':
+			inside = !inside
+		case inside && head[i] == '\\':
+			escape = i
+			i++
+		}
+	}
+	if !inside {
+		return head
+	}
+	seen := bytes.Clone(head)
+	last := len(seen) - 1
+	if escape >= 0 && last-escape < len(`\u0000`) {
+		for i := escape; i < last; i++ {
+			seen[i] = ' '
+		}
+	}
+	seen[last] = '"'
+	return seen
 }
 
 // readHead reads up to limit bytes. declared is the length the client announced, -1 when it did not. The

@@ -101,6 +101,7 @@ func TestPartialInspectsThePart(t *testing.T) {
 	const limit = 600
 	e := newEngine(t, Config{CRS: true, BodyLimit: limit, BodyOver: Partial})
 	pad := strings.Repeat("lorem ipsum ", 200)
+	const script = "<script>alert(document.cookie)</script>"
 	part := func(value, after string) string {
 		const b = "--X\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\n"
 		return b + value + "\r\n" + b + after + "\r\n--X--\r\n"
@@ -113,6 +114,8 @@ func TestPartialInspectsThePart(t *testing.T) {
 		{"form", "application/x-www-form-urlencoded", "a=1%27+OR+%271%27%3D%271%27+--+&b=" + strings.ReplaceAll(pad, " ", "+"), "b=" + strings.ReplaceAll(pad, " ", "+") + "&a=1%27+OR+%271%27%3D%271%27+--+"},
 		{"xml", "application/xml", "<r><a>1' UNION SELECT password FROM users -- </a><b>" + pad + "</b></r>", "<r><b>" + pad + "</b><a>1' UNION SELECT password FROM users -- </a></r>"},
 		{"multipart", "multipart/form-data; boundary=X", part(sqli, pad), part(pad, sqli)},
+		{"json across the limit", "application/json", `{"a":"` + script + pad + `"}`, `{"b":"` + pad + script + `"}`},
+		{"multipart across the limit", "multipart/form-data; boundary=X", part(script+pad, "b"), part(pad+script, "b")},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -127,6 +130,23 @@ func TestPartialInspectsThePart(t *testing.T) {
 				t.Errorf("the body that follows differs from the one sent (%v)", err)
 			}
 		})
+	}
+}
+
+func TestEndString(t *testing.T) {
+	for text, wanted := range map[string]string{
+		`{"a":"b","c":1`:    `{"a":"b","c":1`,
+		`{"a":"word wor`:    `{"a":"word wo"`,
+		`{"a":"say \"hi`:    `{"a":"say    "`,
+		`{"a":"a \"long w`:  `{"a":"a \"long "`,
+		`{"a":"\\ and then`: `{"a":"\\ and the"`,
+		`{"a":"cut \u00`:    `{"a":"cut    "`,
+		`{"a":"cut \`:       `{"a":"cut "`,
+		`{"a":"cut\"`:       `{"a":"cut "`,
+	} {
+		if got := string(endString([]byte(text))); got != wanted {
+			t.Errorf("%s: got %s, want %s", text, got, wanted)
+		}
 	}
 }
 
