@@ -13,7 +13,8 @@ var errPanicked = errors.New("durable: an event panicked")
 type NativeConfig struct {
 	// Start runs before the first event of an instance, for example to load its state. Nil does nothing.
 	Start func(ctx context.Context, n *Native) error
-	// Alarm is the alarm handler. An error is a failed run, which is retried. Nil fails every run.
+	// Alarm is the alarm handler. An error is a failed run, which is retried and told to nobody else. Nil fails
+	// every run.
 	Alarm func(ctx context.Context, n *Native, info AlarmInfo) error
 	// CacheBytes bounds each actor's cache. Zero means DefaultCacheBytes.
 	CacheBytes int
@@ -112,6 +113,9 @@ func (n *Native) Alarm(ctx context.Context) error {
 	err := fmt.Errorf("durable: %s has no alarm handler", n.key)
 	if n.class.cfg.Alarm != nil {
 		err = n.class.cfg.Alarm(ctx, n, info)
+	}
+	if err != nil && ctx.Err() != nil {
+		return err // the process is stopping: the alarm stays as it is and fires again, which does not count
 	}
 	n.turn.Lock()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -125,5 +126,38 @@ func TestNativePanicBreaks(t *testing.T) {
 		if fresh.Instance() == Instance(n) {
 			t.Error("the broken instance was used again")
 		}
+	})
+}
+
+func TestNativeAlarmStoppedByClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := NewMemory()
+		var infos []AlarmInfo
+		class := NewNativeClass(NativeConfig{Alarm: func(ctx context.Context, _ *Native, info AlarmInfo) error {
+			infos = append(infos, info)
+			if len(infos) > 1 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		for range 2 {
+			d := NewDirectory(Config{Store: store})
+			d.Register("Test", class)
+			if len(infos) == 0 {
+				h := mustAcquire(t, d, testKey("a"))
+				check(t, h.Instance().(*Native).Do(t.Context(), func(s *Storage) error { return s.SetAlarm(time.Now()) }))
+				h.Release()
+			}
+			d.Start()
+			elapse(time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_ = d.Close(ctx) // the first time the handler does not end by itself
+			cancel()
+		}
+		if len(infos) != 2 || infos[1].IsRetry {
+			t.Errorf("runs: %+v", infos)
+		}
+		check(t, store.Close())
 	})
 }
