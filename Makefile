@@ -15,7 +15,7 @@ RACE := ./durable/... ./throttle/... ./record/... ./agentruntime/... ./egress/..
 # Where npm packages lie that tests bundle and run.
 NPM_TESTS := agentruntime/testdata/packages
 
-# Where the example listens.
+# Where the example listens; examples/run.sh says what more of it can be moved.
 export PORT ?= 8080
 
 # What goes on to the benchmark: make bench ARGS="--only hello --rounds 5"

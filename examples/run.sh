@@ -3,14 +3,20 @@
 #
 #   PORT=8088 examples/run.sh .build/caddy
 #
-# "make run" builds the binary and calls this. PORT is where Gatehouse listens, 8080 by default. The search API is at
-# 127.0.0.1:8081, where examples/coordinator/wrangler.jsonc looks for it, and Caddy's admin endpoint at localhost:2019.
+# "make run" builds the binary and calls this. Everything that two runs on one machine could fight about is a variable:
+#
+#   PORT           where Gatehouse listens, 8080 by default
+#   SEARCH_PORT    where the search API listens, 8081 by default
+#   ADMIN_PORT     where Caddy's admin endpoint listens, 2019 by default
+#   DATA           the folder of the store, the keyring and the data points, ./data by default
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 caddy=$1
 port=${PORT:-8080}
-export GATEHOUSE_PORT=$port
+search_port=${SEARCH_PORT:-8081}
+admin_port=${ADMIN_PORT:-2019}
+export GATEHOUSE_PORT=$port GATEHOUSE_SEARCH_PORT=$search_port GATEHOUSE_ADMIN_PORT=$admin_port GATEHOUSE_DATA=${DATA:-./data}
 
 # listens tells whether something takes connections on a port of this machine.
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
@@ -19,9 +25,10 @@ if listens "$port"; then
 	echo "Port $port is taken by another program. Choose another one: make run PORT=$((port + 8))" >&2
 	exit 1
 fi
-for taken in "8081 the search API" "2019 Caddy's admin endpoint"; do
-	if listens "${taken%% *}"; then
-		echo "Port ${taken%% *} is taken by another program, and ${taken#* } needs it. End that program first." >&2
+for taken in "$search_port SEARCH_PORT the search API" "$admin_port ADMIN_PORT Caddy's admin endpoint"; do
+	read -r number variable what <<<"$taken"
+	if listens "$number"; then
+		echo "Port $number is taken by another program, and $what needs it. Choose another one: make run $variable=$((number + 8))" >&2
 		exit 1
 	fi
 done
@@ -38,14 +45,14 @@ trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-.build/search -listen 127.0.0.1:8081 &
+.build/search -listen "127.0.0.1:$search_port" &
 pids+=($!)
 "$caddy" run --config Caddyfile.example --adapter caddyfile &
 pids+=($!)
 
 # Wait until both answer, or one has ended.
 for ((tries = 0; ; tries++)); do
-	listens "$port" && listens 8081 && break
+	listens "$port" && listens "$search_port" && break
 	for pid in "${pids[@]}"; do
 		kill -0 "$pid" 2>/dev/null || { echo "The example did not start; the lines above say why." >&2; exit 1; }
 	done
@@ -54,6 +61,8 @@ for ((tries = 0; ; tries++)); do
 done
 
 site=http://localhost:$port
+address=
+((admin_port == 2019)) || address=" --address localhost:$admin_port"
 cat <<END
 
 Gatehouse is at $site. Try, in another terminal:
@@ -67,9 +76,9 @@ Gatehouse is at $site. Try, in another terminal:
   what the WAF, the bot score and the throttle refuse
     curl -i '$site/?q=1%27%20OR%20%271%27=%271'
     curl -i -A sqlmap/1.8 '$site/?agent_id=a'
-    for i in {1..12}; do curl -s -o /dev/null -w '%{http_code} ' -d toll '$site/?agent_id=c'; done
+    for i in {1..11}; do curl -s -o /dev/null -w '%{http_code} ' -d toll '$site/?agent_id=c'; done
   all of it, watched
-    $caddy gatehouse tail
+    $caddy gatehouse tail$address
 
 Ctrl-C ends it. If the port is taken: make run PORT=$((port + 8))
 
