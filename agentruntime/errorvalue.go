@@ -14,6 +14,7 @@ func (r *realm) errorValue(err error) goja.Value {
 		ex      *goja.Exception
 		refused *RefusedError
 		remote  *RemoteError
+		hosted  *HostError
 		th      *thrown
 	)
 	switch {
@@ -27,6 +28,8 @@ func (r *realm) errorValue(err error) goja.Value {
 		_ = o.Set("code", refused.Code)
 		_ = o.Set("rule", refused.Rule)
 		return o
+	case errors.As(err, &hosted):
+		return r.newError(hosted.Name, hosted.Message)
 	case errors.As(err, &remote):
 		o := r.newError(remote.Name, remote.Message)
 		_ = o.Set("remote", true)

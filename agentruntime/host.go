@@ -88,6 +88,14 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Message }
 
+// HostError is any other failure that code sees as an Error of a certain class, such as fetch's TypeError.
+type HostError struct {
+	Name    string // Error, TypeError, ...
+	Message string
+}
+
+func (e *HostError) Error() string { return e.Message }
+
 // RemoteError is an exception thrown by the code of another runtime, such as an actor's method.
 type RemoteError struct {
 	Name    string // Error, TypeError, ...

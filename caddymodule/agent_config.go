@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -54,6 +55,13 @@ type AgentLimits struct {
 	RequestBody int64 `json:"request_body,omitempty"`
 	// Logs is how much one invocation may log, in bytes; default 256 KiB.
 	Logs int `json:"logs,omitempty"`
+}
+
+// same says whether two configurations differ in nothing but their place.
+func (c *AgentConfig) same(other *AgentConfig) bool {
+	a, b := *c, *other
+	a.Place, b.Place = "", ""
+	return reflect.DeepEqual(a, b)
 }
 
 // nameFromMain is the name of an agent that a site block defines on the spot: its file's name without the extension, or

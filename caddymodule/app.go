@@ -94,6 +94,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.edge, err = take(a, edges, dir, func() (*edge, error) { return newEdge(dir, memory), nil }); err != nil {
 		return err
 	}
+	if a.edge.memory != memory {
+		a.logger.Warn("store: another amount of memory takes effect when the server starts anew", zap.String("dir", dir))
+	}
 	path, keep := filepath.Join(dir, "analytics.db"), time.Duration(0)
 	if a.Analytics != nil {
 		if path, err = a.path(a.Analytics.Path); err != nil {
@@ -103,6 +106,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	if a.points, err = take(a, analyticsPool, path, func() (*points, error) { return &points{path: path, keep: keep}, nil }); err != nil {
 		return err
+	}
+	if a.points.keep != keep {
+		a.logger.Warn("analytics: another retention takes effect when the server starts anew", zap.String("path", path))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Egress)) {
 		p, err := a.Egress[name].policy(name)
@@ -182,7 +188,10 @@ func (a *App) Cleanup() error {
 
 // addAgent builds an agent and adds it. The same name with the same configuration is the same agent.
 func (a *App) addAgent(name string, c *AgentConfig) error {
-	if _, ok := a.agents[name]; ok {
+	if other, ok := a.agents[name]; ok {
+		if c.same(other.config) {
+			return nil
+		}
 		return at(c.Place, "agent %s: there is another agent of that name; define agents with options in the global gatehouse block and name them in the sites", name)
 	}
 	ag := &agent{name: name, config: c, app: a}

@@ -37,9 +37,7 @@ func (b *BotScore) Provision(ctx caddy.Context) (err error) {
 // ServeHTTP scores the request.
 func (b *BotScore) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v, w, r := b.app.enter(w, r)
-	err := b.serve(v, w, r, next)
-	v.leave(err)
-	return err
+	return v.through(func() error { return b.serve(v, w, r, next) })
 }
 
 func (b *BotScore) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {

@@ -41,6 +41,8 @@ type edge struct {
 	schedule  *schedule
 
 	logger atomic.Pointer[zap.Logger]
+	// work is what runs on after its request: waitUntil, bodies of actors, tail handlers.
+	work sync.WaitGroup
 
 	mu sync.Mutex
 	// duty says which release is in charge of an agent's actors and schedules: the last of its list.
@@ -94,6 +96,15 @@ func (e *edge) Destruct() error {
 	e.schedule.close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		e.work.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
 	err := e.directory.Close(ctx)
 	e.spaces.Close()
 	return errors.Join(err, e.store.Close())

@@ -54,3 +54,22 @@ func remoteError(err error) error {
 	}
 	return &agentruntime.RemoteError{Name: "Error", Message: err.Error()}
 }
+
+// fetchError is a failure of a fetch that the policy allowed, which fetch rejects with a TypeError.
+func fetchError(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &agentruntime.HostError{Name: "TypeError", Message: "fetch failed: " + err.Error()}
+}
+
+// crossing strikes this agent's secrets out of an error that leaves for another's code.
+func (r *release) crossing(err error) error {
+	var remote *agentruntime.RemoteError
+	if !errors.As(err, &remote) {
+		return err
+	}
+	clean := *remote
+	clean.Message, clean.Stack = r.redact(remote.Message), r.redact(remote.Stack)
+	return &clean
+}

@@ -64,9 +64,7 @@ func (h *AgentHandler) Provision(ctx caddy.Context) error {
 // ServeHTTP runs the code and sends what it answers.
 func (h *AgentHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v, w, r := h.app.enter(w, r)
-	err := h.serve(v, w, r, next)
-	v.leave(err)
-	return err
+	return v.through(func() error { return h.serve(v, w, r, next) })
 }
 
 func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
@@ -84,26 +82,22 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	host := &host{rel: rel, rec: v.rec, origin: &origin{next: next, request: r}}
 	v.rec.Hold()
 	inv := rel.agent.Fetch(ctx, host, h.incoming(v, r))
-	end := func() {
-		finish(v.rec, inv.Wait(), true)
-		cancel()
-		v.rec.Release(time.Now())
-	}
+	defer func() {
+		gone()
+		h.app.edge.work.Go(func() {
+			finish(v.rec, inv.Wait(), true)
+			cancel()
+			v.rec.Release(time.Now())
+		})
+	}()
 	resp, err := inv.Response()
 	if err != nil {
-		gone()
-		go end()
 		return httpError(v.rec, rel, err)
 	}
 	if resp == nil {
-		gone()
-		go end()
 		return next.ServeHTTP(w, r)
 	}
-	err = send(w, resp)
-	gone()
-	go end()
-	return err
+	return send(w, resp)
 }
 
 // incoming is the request as code sees it, with the headers that Workers are used to.

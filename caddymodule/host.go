@@ -63,7 +63,7 @@ func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentrun
 		return nil, &agentruntime.RefusedError{Code: refused.Code(), Rule: refused.Rule, Message: refused.Error()}
 	}
 	if err != nil {
-		return nil, err
+		return nil, fetchError(err)
 	}
 	body := res.Response.Body
 	return &agentruntime.Response{
@@ -93,7 +93,10 @@ func (b refusingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	var refused *egress.Refusal
 	if errors.As(err, &refused) {
-		err = &agentruntime.RefusedError{Code: refused.Code(), Rule: refused.Rule, Message: refused.Error()}
+		return n, &agentruntime.RefusedError{Code: refused.Code(), Rule: refused.Rule, Message: refused.Error()}
+	}
+	if err != nil && err != io.EOF {
+		err = fetchError(err)
 	}
 	return n, err
 }
@@ -136,14 +139,14 @@ func (h *host) actorFetch(ctx context.Context, target agentruntime.Target, req *
 		status = resp.Status
 	}
 	if err != nil {
-		err = remoteError(err)
+		err = act.rel.crossing(remoteError(err))
 	}
 	h.noteActor(target, req.Method, status, begun, err)
-	go func() {
+	h.rel.edge.work.Go(func() {
 		finish(h.rec, inv.Wait(), false)
 		handle.Release()
 		h.rec.Release(time.Now())
-	}()
+	})
 	return resp, err
 }
 
@@ -160,7 +163,7 @@ func (h *host) Call(ctx context.Context, target agentruntime.Target, method stri
 	finish(h.rec, inv.Wait(), false)
 	handle.Release()
 	if err != nil {
-		err = remoteError(err)
+		err = act.rel.crossing(remoteError(err))
 	}
 	h.noteActor(target, method, 0, begun, err)
 	return result, err
@@ -176,6 +179,19 @@ func (h *host) noteActor(target agentruntime.Target, method string, status int, 
 
 // KV implements agentruntime.Host.
 func (h *host) KV(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVResult, error) {
+	res, err := h.kv(ctx, op)
+	var refused *kv.Error
+	if errors.As(err, &refused) {
+		class := "Error"
+		if refused.TypeError() {
+			class = "TypeError"
+		}
+		err = &agentruntime.HostError{Name: class, Message: refused.Error()}
+	}
+	return res, err
+}
+
+func (h *host) kv(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVResult, error) {
 	name, ok := h.rel.config.KV[op.Binding]
 	if !ok {
 		return agentruntime.KVResult{}, fmt.Errorf("kv %s: no such binding", op.Binding)

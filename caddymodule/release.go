@@ -104,7 +104,12 @@ func (a *App) fingerprint(name string, c *resolvedAgent, script *agentruntime.Sc
 		policy = *a.Egress[c.Egress]
 		policy.Place = ""
 	}
-	b, err := json.Marshal([]any{a.edge.dir, a.points.path, a.Keyring, name, plain, script.Version(), policy})
+	var ring KeyringConfig
+	if a.Keyring != nil {
+		ring = *a.Keyring
+		ring.Place = ""
+	}
+	b, err := json.Marshal([]any{a.edge.dir, a.points.path, ring, name, plain, script.Version(), policy})
 	if err != nil {
 		return "", err
 	}

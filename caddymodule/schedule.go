@@ -86,7 +86,7 @@ func (t tailAgents) Emit(e *record.Entry) {
 		t.edge.logger.Load().Warn("tail agents are behind; a record was not handed on", zap.String("agent", e.Agent), zap.String("id", e.ID))
 		return
 	}
-	go func() {
+	t.edge.work.Go(func() {
 		defer func() { <-tailRunning }()
 		events, err := json.Marshal([]record.TraceItem{e.Trace()})
 		if err != nil {
@@ -103,7 +103,7 @@ func (t tailAgents) Emit(e *record.Entry) {
 			finish(rec, to.agent.Tail(context.Background(), &host{rel: to, rec: rec}, events).Wait(), true)
 			rec.Release(time.Now())
 		}
-	}()
+	})
 }
 
 var _ agentruntime.Host = (*host)(nil)

@@ -101,9 +101,7 @@ func (t *Throttle) Cleanup() error {
 // ServeHTTP counts the request in every zone, and refuses it with 429 when one is full.
 func (t *Throttle) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v, w, r := t.app.enter(w, r)
-	err := t.serve(v, w, r, next)
-	v.leave(err)
-	return err
+	return v.through(func() error { return t.serve(v, w, r, next) })
 }
 
 func (t *Throttle) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {

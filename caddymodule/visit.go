@@ -50,6 +50,12 @@ func (a *App) enter(w http.ResponseWriter, r *http.Request) (*visit, http.Respon
 	return v, v.writer, r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 }
 
+// through runs a stage and leaves it, also when a handler below aborts the response.
+func (v *visit) through(stage func() error) (err error) {
+	defer func() { v.leave(err) }()
+	return stage()
+}
+
 // leave ends a stage with the error that its handler returns. The last one ends the visit.
 func (v *visit) leave(err error) {
 	if v.depth.Add(-1) > 0 {

@@ -120,9 +120,7 @@ func (m *WAF) Cleanup() error {
 // ServeHTTP judges the request before the next handler and the response as it goes out.
 func (m *WAF) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v, w, r := m.app.enter(w, r)
-	err := m.serve(v, w, r, next)
-	v.leave(err)
-	return err
+	return v.through(func() error { return m.serve(v, w, r, next) })
 }
 
 func (m *WAF) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
