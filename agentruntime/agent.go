@@ -200,7 +200,6 @@ func listOr(names []string, none string) string {
 func (a *Agent) newRealm() *realm {
 	r := newRealm(new(loop))
 	r.agent = a
-	r.meter = meters.Get().(*meter)
 	r.loop.turn, r.loop.idle = r.turn, r.idle
 	r.rt.SetTimeSource(a.now)
 	r.rt.SetPromiseRejectionTracker(r.track)

@@ -10,7 +10,7 @@ import (
 // meter measures the CPU time that turns spend running JavaScript, and interrupts a turn that passes its budget. While
 // a turn runs its goroutine is locked to its thread, whose CPU clock is read at both ends; a timer, armed for the
 // budget in wall time, reads the same clock from outside and is armed again when the thread was not running all along.
-// A meter is used by one loop at a time and allocates nothing a turn.
+// A meter belongs to one isolate and allocates nothing a turn.
 type meter struct {
 	mu      sync.Mutex
 	rt      *goja.Runtime // nil between turns
@@ -20,8 +20,6 @@ type meter struct {
 	tripped bool
 	timer   *time.Timer
 }
-
-var meters = sync.Pool{New: func() any { return new(meter) }}
 
 // overBudget is what an interrupted turn ends with.
 type overBudget struct{}
@@ -35,12 +33,12 @@ func (m *meter) begin(rt *goja.Runtime, budget time.Duration) {
 	m.rt, m.budget, m.tripped = rt, max(budget, time.Microsecond), false
 	m.thread.here()
 	m.start = m.thread.now()
-	m.mu.Unlock()
 	if m.timer == nil {
 		m.timer = time.AfterFunc(m.budget, m.check)
 	} else {
 		m.timer.Reset(m.budget)
 	}
+	m.mu.Unlock()
 }
 
 // end stops measuring and returns the CPU time the turn used, and whether it was interrupted for it.

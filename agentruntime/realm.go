@@ -17,7 +17,7 @@ type realm struct {
 	made map[string]goja.Value
 
 	agent *Agent
-	meter *meter
+	meter meter
 	actor *Actor // nil in the isolate of one invocation
 	home  *scope // what belongs to no event in particular
 

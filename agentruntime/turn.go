@@ -151,7 +151,6 @@ func (r *realm) retire() {
 		t.stop()
 	}
 	r.timers = nil
-	meters.Put(r.meter)
 }
 
 // track follows the promises that were rejected while nobody listened.
