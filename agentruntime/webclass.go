@@ -59,10 +59,10 @@ func (r *realm) makeClass(c *webClass, protoTable, staticTable map[string]*membe
 		}
 		return c.construct(r, call)
 	}).(*goja.Object)
-	r.nameFunction(ctor, c.name, c.length)
+	name := r.rt.ToValue(c.name)
+	r.nameFunction(ctor, name, c.length)
 	proto := ctor.Get("prototype").(*goja.Object)
-	_ = ctor.DefineDataProperty("prototype", proto, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
-	_ = proto.DefineDataPropertySymbol(goja.SymToStringTag, r.rt.ToValue(c.name), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	_ = proto.DefineDataPropertySymbol(goja.SymToStringTag, name, goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
 	above, aboveStatic := proto.Prototype(), ctor.Prototype()
 	switch {
 	case c.parent != "":
@@ -106,100 +106,100 @@ func (r *realm) asyncIteratorSymbol() *goja.Symbol {
 }
 
 // deferMembers arranges that owner gets each member of table when it is first looked for. above is what owner inherits
-// from. The chain becomes owner -> lazyMembers -> shadow -> above: the lazy object makes a member on owner and on shadow
-// and then says that it knows nothing, so the look-up that is under way finds the member on shadow, with the right
-// receiver, and later ones find it on owner.
+// from. The chain becomes owner -> lazyMembers -> above. The lazy object makes a member on owner, where later look-ups
+// find it. The look-up that is under way gets a method or a constant at once; an accessor must run with the right
+// receiver, which the lazy object is not told, so it is made on a second object, shadow, that goes in between lazy
+// object and above at the first accessor, and the look-up finds it there.
 func (r *realm) deferMembers(owner, above *goja.Object, table map[string]*member, list []member) {
 	if len(list) == 0 {
 		_ = owner.SetPrototype(above)
 		return
 	}
-	shadow := r.rt.CreateObject(above)
-	lazy := r.rt.NewDynamicObject(&lazyMembers{r: r, owner: owner, shadow: shadow, table: table, list: list})
-	_ = lazy.SetPrototype(shadow)
-	_ = owner.SetPrototype(lazy)
+	l := &lazyMembers{r: r, owner: owner, above: above, table: table, list: list}
+	l.self = r.rt.NewDynamicObject(l)
+	_ = l.self.SetPrototype(above)
+	_ = owner.SetPrototype(l.self)
 }
 
 // lazyMembers is the object that makes the members of a class, see deferMembers.
 type lazyMembers struct {
-	r             *realm
-	owner, shadow *goja.Object
-	table         map[string]*member
-	list          []member
-	made          map[string]struct{}
+	r                   *realm
+	self, owner, shadow *goja.Object
+	above               *goja.Object
+	table               map[string]*member
+	list                []member
+	made                map[string]goja.Value // nil for an accessor
 }
 
-func (l *lazyMembers) touch(key string) {
+// touch makes a member. The value is nil for an accessor and for what isn't there.
+func (l *lazyMembers) touch(key string) goja.Value {
+	if v, ok := l.made[key]; ok {
+		return v
+	}
 	m, ok := l.table[key]
 	if !ok {
-		return
-	}
-	if _, ok := l.made[key]; ok {
-		return
+		return nil
 	}
 	if l.made == nil {
-		l.made = make(map[string]struct{}, 4)
+		l.made = make(map[string]goja.Value, 4)
 	}
-	l.made[key] = struct{}{}
-	l.r.defineMember(m, l.owner, l.shadow)
+	if m.get != nil && l.shadow == nil {
+		l.shadow = l.r.rt.CreateObject(l.above)
+		_ = l.self.SetPrototype(l.shadow)
+	}
+	v := l.r.defineMember(m, l.owner, l.shadow)
+	l.made[key] = v
+	return v
 }
 
-func (l *lazyMembers) Get(key string) goja.Value {
-	l.touch(key)
-	return nil
-}
-
-func (l *lazyMembers) Has(key string) bool {
-	l.touch(key)
-	return false
-}
+func (l *lazyMembers) Get(key string) goja.Value { return l.touch(key) }
+func (l *lazyMembers) Has(key string) bool       { return l.touch(key) != nil }
 
 func (l *lazyMembers) Keys() []string {
+	var names []string
 	for i := range l.list {
-		l.touch(l.list[i].name)
+		if l.touch(l.list[i].name) != nil {
+			names = append(names, l.list[i].name)
+		}
 	}
-	return nil
+	return names
 }
 
 func (l *lazyMembers) Set(string, goja.Value) bool { return false }
 func (l *lazyMembers) Delete(string) bool          { return true }
 
-// defineMember makes m on each of the owners.
-func (r *realm) defineMember(m *member, owners ...*goja.Object) {
-	var value, getter, setter goja.Value
+// defineMember makes m on owner, an accessor on shadow too. It returns the value of what is no accessor.
+func (r *realm) defineMember(m *member, owner, shadow *goja.Object) goja.Value {
 	switch {
-	case m.call != nil:
-		value = r.function(m.name, m.length, m.call)
 	case m.get != nil:
-		getter = r.function("get "+m.name, 0, m.get)
+		var setter goja.Value
+		getter := r.function("get "+m.name, 0, m.get)
 		if m.set != nil {
 			setter = r.function("set "+m.name, 1, m.set)
 		}
-	default:
-		value = r.rt.ToValue(m.value)
+		_ = owner.DefineAccessorProperty(m.name, getter, setter, goja.FLAG_TRUE, goja.FLAG_TRUE)
+		_ = shadow.DefineAccessorProperty(m.name, getter, setter, goja.FLAG_TRUE, goja.FLAG_TRUE)
+		return nil
+	case m.call != nil:
+		fn := r.function(m.name, m.length, m.call)
+		_ = owner.DefineDataProperty(m.name, fn, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+		return fn
 	}
-	for _, o := range owners {
-		switch {
-		case getter != nil:
-			_ = o.DefineAccessorProperty(m.name, getter, setter, goja.FLAG_TRUE, goja.FLAG_TRUE)
-		case m.call != nil:
-			_ = o.DefineDataProperty(m.name, value, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
-		default:
-			_ = o.DefineDataProperty(m.name, value, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE)
-		}
-	}
+	v := r.rt.ToValue(m.value)
+	_ = owner.DefineDataProperty(m.name, v, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE)
+	return v
 }
 
 // function makes a native function object.
 func (r *realm) function(name string, length int, f nativeFunc) *goja.Object {
 	fn := r.rt.ToValue(func(call goja.FunctionCall) goja.Value { return f(r, call) }).(*goja.Object)
-	r.nameFunction(fn, name, length)
+	r.nameFunction(fn, r.rt.ToValue(name), length)
 	return fn
 }
 
 // nameFunction gives fn its name and length: the engine names a native function after its Go symbol.
-func (r *realm) nameFunction(fn *goja.Object, name string, length int) {
-	_ = fn.DefineDataProperty("name", r.rt.ToValue(name), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+func (r *realm) nameFunction(fn *goja.Object, name goja.Value, length int) {
+	_ = fn.DefineDataProperty("name", name, goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
 	if length != 0 {
 		_ = fn.DefineDataProperty("length", r.rt.ToValue(length), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
 	}
