@@ -129,6 +129,10 @@ func (inv *Invocation) fail(ex error) {
 	if inv.answered {
 		return
 	}
+	if inv.r.actor == nil && inv.caller.Err() != nil {
+		inv.abort(OutcomeCanceled, ErrCanceled) // what it waited for was given up
+		return
+	}
 	inv.answered = true
 	inv.settle()
 	e := inv.emitException(ex)
