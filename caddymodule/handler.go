@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -120,6 +121,9 @@ func (h *AgentHandler) incoming(v *visit, r *http.Request) *agentruntime.Request
 	return req
 }
 
+// headAlone is how long an answer's head waits for the first part of its body.
+const headAlone = 10 * time.Millisecond
+
 // send writes the code's answer as it comes: what the code has written by itself is flushed by itself.
 func send(w http.ResponseWriter, resp *agentruntime.Response) error {
 	header := w.Header()
@@ -142,14 +146,43 @@ func send(w http.ResponseWriter, resp *agentruntime.Response) error {
 	}
 	w.WriteHeader(resp.Status)
 	control := http.NewResponseController(w)
+	// The head goes out with what follows at once, and by itself if nothing does: who waits for events must know that
+	// the stream is open.
+	var mu sync.Mutex
+	flushed := false
+	flush := func() {
+		flushed = true
+		_ = control.Flush()
+	}
+	alone := time.AfterFunc(headAlone, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !flushed {
+			flush()
+		}
+	})
+	defer func() {
+		alone.Stop()
+		mu.Lock()
+		flushed = true
+		mu.Unlock()
+	}()
+	write := func(b []byte) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		flush()
+		return nil
+	}
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
+			if err := write(buf[:n]); err != nil {
 				return err
 			}
-			_ = control.Flush()
 		}
 		switch {
 		case err == io.EOF:

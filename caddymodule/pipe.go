@@ -53,20 +53,25 @@ func (p *pipe) Flush() { p.WriteHeader(http.StatusOK) }
 
 // end tells how the handler ended. A Caddy error before the head is an answer with its status, as a client would get.
 func (p *pipe) end(err error) {
-	if err != nil {
-		var he caddyhttp.HandlerError
-		if errors.As(err, &he) && he.StatusCode > 0 {
-			p.WriteHeader(he.StatusCode)
-		} else {
-			p.once.Do(func() {
-				p.failed = err
-				close(p.head)
-			})
-		}
+	select {
+	case <-p.head:
+		// What was sent can't be taken back: the body breaks off.
 		p.w.CloseWithError(err)
 		return
+	default:
 	}
-	p.WriteHeader(http.StatusOK)
+	var he caddyhttp.HandlerError
+	switch {
+	case err == nil:
+		p.WriteHeader(http.StatusOK)
+	case errors.As(err, &he) && he.StatusCode > 0:
+		p.WriteHeader(he.StatusCode)
+	default:
+		p.once.Do(func() {
+			p.failed = err
+			close(p.head)
+		})
+	}
 	p.w.Close()
 }
 
