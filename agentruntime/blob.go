@@ -33,7 +33,7 @@ func (r *realm) makeBlob(parts, options goja.Value) *blob {
 			panic(r.typeError("Failed to construct 'Blob': The provided value cannot be converted to a sequence."))
 		}
 		r.rt.ForOf(obj, func(part goja.Value) bool {
-			if data, ok := bytesOf(part); ok {
+			if data, ok := r.bytesOf(part); ok {
 				b.data = append(b.data, data...)
 			} else if other, ok := nativeOf[*blob](r, part); ok {
 				b.data = append(b.data, other.data...)

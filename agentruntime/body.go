@@ -69,7 +69,7 @@ func (r *realm) extractBody(v goja.Value) (b body, contentType string) {
 			b.kind, b.stream, b.length = bodyStream, s, s.length
 			return b, ""
 		}
-		if data, ok := bytesOf(obj); ok {
+		if data, ok := r.bytesOf(obj); ok {
 			b.kind, b.data = bodyData, bytes.Clone(data)
 			return b, ""
 		}

@@ -81,7 +81,7 @@ func init() {
 				if !strings.Contains(kind, "int") && !strings.Contains(kind, "Int") {
 					panic(r.domException("TypeMismatchError", "getRandomValues() only accepts integer arrays, not "+kind))
 				}
-				data, _ := bytesOf(obj)
+				data, _ := r.bytesOf(obj)
 				if len(data) > randomLimit {
 					panic(r.domException("QuotaExceededError", "getRandomValues() only accepts arrays of size <= 65536 bytes"))
 				}
@@ -94,7 +94,7 @@ func init() {
 	members := []member{
 		{name: "digest", length: 2, call: promised(method(func(r *realm, _ *subtleCrypto, call goja.FunctionCall) goja.Value {
 			name := algorithmName(r, call.Argument(0))
-			data, ok := bytesOf(call.Argument(1))
+			data, ok := r.bytesOf(call.Argument(1))
 			if !ok {
 				panic(r.typeError("Failed to execute 'digest' on 'SubtleCrypto': parameter 2 is not of type 'ArrayBuffer' or a view of one."))
 			}
@@ -105,8 +105,8 @@ func init() {
 			return r.resolved(r.arrayBuffer(sum))
 		}))},
 		{name: "timingSafeEqual", length: 2, call: method(func(r *realm, _ *subtleCrypto, call goja.FunctionCall) goja.Value {
-			a, ok := bytesOf(call.Argument(0))
-			b, ok2 := bytesOf(call.Argument(1))
+			a, ok := r.bytesOf(call.Argument(0))
+			b, ok2 := r.bytesOf(call.Argument(1))
 			if !ok || !ok2 {
 				panic(r.typeError("Failed to execute 'timingSafeEqual' on 'SubtleCrypto': both parameters must be an ArrayBuffer or a view of one."))
 			}

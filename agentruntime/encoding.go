@@ -234,7 +234,7 @@ func init() {
 				return r.uint8Array([]byte(r.str(call.Argument(0))))
 			})},
 			{name: "encodeInto", length: 2, call: method(func(r *realm, _ *textEncoder, call goja.FunctionCall) goja.Value {
-				dst, ok := bytesOf(call.Argument(1))
+				dst, ok := r.bytesOf(call.Argument(1))
 				if !ok {
 					panic(r.typeError("Failed to execute 'encodeInto' on 'TextEncoder': parameter 2 is not of type 'Uint8Array'."))
 				}
@@ -269,7 +269,7 @@ func init() {
 			{name: "decode", call: method(func(r *realm, d *textDecoder, call goja.FunctionCall) goja.Value {
 				var data []byte
 				if v := call.Argument(0); given(v) {
-					b, ok := bytesOf(v)
+					b, ok := r.bytesOf(v)
 					if !ok {
 						panic(r.typeError("Failed to execute 'decode' on 'TextDecoder': parameter 1 is not of type 'ArrayBuffer' or a view of one."))
 					}

@@ -31,12 +31,17 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 	r.gateOutput(func(err error) { gate <- err })
 
 	promise, resolve, reject := r.newPromise()
-	unwatch := func() {}
+	unwatch, scope := func() {}, r.scope()
+	ended := cancel
 	if signal != nil {
 		unwatch = signal.onAbort(func() {
 			cancel()
 			reject(signal.reason)
 		})
+		ended = func() {
+			cancel()
+			r.deliver(scope, unwatch)
+		}
 	}
 	answer := r.start(func(context.Context) (any, error) {
 		select {
@@ -57,7 +62,7 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 			cancel()
 			return res, nil
 		}
-		res.Body = &fetchedBody{ReadCloser: res.Body, cancel: cancel}
+		res.Body = &fetchedBody{ReadCloser: res.Body, ended: ended}
 		return res, nil
 	}, func(v any) (goja.Value, error) {
 		res := v.(*Response)
@@ -76,8 +81,8 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 // fetchedBody is the body of an answer. Closing it, or its end, ends the request.
 type fetchedBody struct {
 	io.ReadCloser
-	cancel context.CancelFunc
-	once   sync.Once
+	ended func() // cancels the request and stops watching its AbortSignal
+	once  sync.Once
 }
 
 func (b *fetchedBody) Read(p []byte) (int, error) {
@@ -94,7 +99,7 @@ func (b *fetchedBody) Close() error {
 	return err
 }
 
-func (b *fetchedBody) end() { b.once.Do(b.cancel) }
+func (b *fetchedBody) end() { b.once.Do(b.ended) }
 
 func init() {
 	declareFunction("fetch", 1, func(r *realm, call goja.FunctionCall) goja.Value {

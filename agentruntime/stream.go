@@ -323,8 +323,9 @@ func (st *strategy) measure(r *realm, chunk goja.Value) (size float64, thrown go
 // algorithm is a step of an underlying source or sink. It calls done once, with what was thrown, nil for nothing.
 type algorithm func(arg goja.Value, done func(thrown goja.Value))
 
-// algorithmOf makes an algorithm of a method of an underlying source, sink or transformer; nil when there is none.
-// The method gets the arguments that more gives after the algorithm's own.
+// algorithmOf makes an algorithm of a method of an underlying source, sink or transformer; nil when there is none. args
+// makes the method's arguments of the algorithm's own. A method that returns no object has ended when it returns: the
+// standard waits one more microtask, which code can hardly tell and which would cost more than all the rest.
 func (r *realm) algorithmOf(obj goja.Value, name string, args func(arg goja.Value) []goja.Value) algorithm {
 	f := optional(obj, name)
 	if f == nil {
@@ -334,8 +335,11 @@ func (r *realm) algorithmOf(obj goja.Value, name string, args func(arg goja.Valu
 	return func(arg goja.Value, done func(goja.Value)) {
 		v, thrown := cb.invoke(args(arg)...)
 		if thrown != nil {
-			p := r.rejected(thrown)
-			v = p
+			v = r.rejected(thrown)
+		}
+		if _, ok := v.(*goja.Object); !ok {
+			done(nil)
+			return
 		}
 		r.upon(v, func(goja.Value) { done(nil) }, done)
 	}

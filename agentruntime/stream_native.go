@@ -37,6 +37,8 @@ func (s *readable) untouched() io.ReadCloser {
 // pullSize is how much is read at once from a Go reader.
 const pullSize = 32 << 10
 
+var pullBuffers = sync.Pool{New: func() any { return new([pullSize]byte) }}
+
 // streamOfReader makes a byte stream that reads src on demand, on a goroutine of its own each time.
 func (r *realm) streamOfReader(src io.ReadCloser) *readable {
 	type chunk struct {
@@ -47,14 +49,11 @@ func (r *realm) streamOfReader(src io.ReadCloser) *readable {
 	var s *readable
 	s, c = r.newByteStream(0, func(_ goja.Value, done func(goja.Value)) {
 		r.start(func(context.Context) (any, error) {
-			buf := make([]byte, pullSize)
+			buf := pullBuffers.Get().(*[pullSize]byte)
+			defer pullBuffers.Put(buf)
 			for {
-				n, err := src.Read(buf)
-				if n > 0 || err != nil {
-					if n < pullSize/4 {
-						return chunk{append([]byte(nil), buf[:n]...), err}, nil
-					}
-					return chunk{buf[:n:n], err}, nil
+				if n, err := src.Read(buf[:]); n > 0 || err != nil {
+					return chunk{append([]byte(nil), buf[:n]...), err}, nil
 				}
 			}
 		}, func(v any) (goja.Value, error) {
@@ -131,7 +130,7 @@ func (r *realm) readAll(s *readable, done func(data []byte), fail func(err goja.
 			again = false
 			rd.read(&readRequest{
 				chunk: func(v goja.Value) {
-					b, ok := bytesOf(v)
+					b, ok := r.bytesOf(v)
 					if !ok {
 						err := r.typeError("This ReadableStream did not return bytes.")
 						s.cancel(err, func(goja.Value) {})
@@ -217,7 +216,7 @@ func (d *drain) Read(p []byte) (int, error) {
 func (d *drain) ask() {
 	d.rd.read(&readRequest{
 		chunk: func(v goja.Value) {
-			b, ok := bytesOf(v)
+			b, ok := d.r.bytesOf(v)
 			if !ok {
 				err := d.r.typeError("This ReadableStream did not return bytes.")
 				if d.rd.s != nil {

@@ -52,7 +52,7 @@ func (c *byteController) conclude() {
 
 // put takes a chunk of bytes, which is copied.
 func (c *byteController) put(v goja.Value) {
-	data, ok := bytesOf(v)
+	data, ok := c.s.r.bytesOf(v)
 	if !ok {
 		panic(c.s.r.typeError("This TransformStream is being used as a byte stream, but received an object of non-ArrayBuffer/ArrayBufferView type on its writable side."))
 	}
@@ -359,7 +359,7 @@ func init() {
 			var sent int64
 			t.out.length = size
 			t.step = r.stepOf(func(chunk goja.Value) {
-				data, _ := bytesOf(chunk)
+				data, _ := r.bytesOf(chunk)
 				if sent += int64(len(data)); sent > size {
 					panic(r.typeError("Attempt to write too many bytes through a FixedLengthStream."))
 				}
@@ -399,7 +399,7 @@ func init() {
 			d := r.makeDecoder(call.Argument(0), call.Argument(1))
 			t.decoder = d
 			t.step = r.stepOf(func(chunk goja.Value) {
-				data, ok := bytesOf(chunk)
+				data, ok := r.bytesOf(chunk)
 				if !ok {
 					panic(r.typeError("TextDecoderStream needs chunks of bytes"))
 				}

@@ -84,23 +84,12 @@ func (r *realm) makeClass(c *webClass, protoTable, staticTable map[string]*membe
 	return ctor
 }
 
-// asyncIteratorSymbol is the symbol that stands for Symbol.asyncIterator, which the engine lacks: bundles are lowered
-// to use the registered symbol of that name.
+// asyncIteratorSymbol is the symbol that stands for Symbol.asyncIterator, which the engine lacks.
 func (r *realm) asyncIteratorSymbol() *goja.Symbol {
 	web := r.web()
 	if web.asyncIterator == nil {
-		symbols := r.rt.Get("Symbol").(*goja.Object)
-		if sym, ok := symbols.Get("asyncIterator").(*goja.Symbol); ok {
-			web.asyncIterator = sym
-			return sym
-		}
-		registered, _ := goja.AssertFunction(symbols.Get("for"))
-		sym, err := registered(symbols, r.rt.ToValue("Symbol.asyncIterator"))
-		if err != nil {
-			panic(err)
-		}
-		web.asyncIterator = sym.(*goja.Symbol)
-		_ = symbols.DefineDataProperty("asyncIterator", sym, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
+		web.asyncIterator = r.registered("Symbol.asyncIterator").(*goja.Symbol)
+		_ = r.rt.Get("Symbol").(*goja.Object).DefineDataProperty("asyncIterator", web.asyncIterator, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
 	}
 	return web.asyncIterator
 }

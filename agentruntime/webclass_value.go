@@ -2,7 +2,6 @@ package agentruntime
 
 import (
 	"reflect"
-	"strings"
 
 	"github.com/dop251/goja"
 )
@@ -10,13 +9,22 @@ import (
 // webState is what the Web APIs keep for a realm, made at first use.
 type webState struct {
 	asyncIterator *goja.Symbol
-	then          goja.Value
-	resolve       goja.Callable
-	promises      *goja.Object
-	frame         goja.Callable
-	bridge        goja.Callable
 	uint8         goja.Constructor
+
+	// frame calls runner, which runs task, in a JavaScript frame.
+	frame  goja.Callable
+	runner goja.Value
+	task   func()
+
+	// settle awaits a promise and then calls settled, which finds the reactions by their number.
+	settle    goja.Callable
+	settled   goja.Value
+	reactions map[int64]reactions
+	last      int64
 }
+
+// reactions are what waits for a promise; nil functions do nothing.
+type reactions struct{ ok, no func(goja.Value) }
 
 // web returns the realm's state of the Web APIs.
 func (r *realm) web() *webState {
@@ -34,20 +42,22 @@ func (r *realm) web() *webState {
 // settles would run other code in its midst.
 var frameProgram = goja.MustCompile("frame.js", "(function(f){return f()})", true)
 
-// bridgeProgram makes the function that attaches native reactions to a promise, each in a frame of its own.
-var bridgeProgram = goja.MustCompile("bridge.js",
-	"(function(then,p,ok,no){then.call(p,function(v){ok(v)},function(e){no(e)})})", true)
+// settleProgram makes the function that waits for a promise and then tells native code, in a frame of its own.
+var settleProgram = goja.MustCompile("settle.js",
+	"(async function(settled,p,id){let v;try{v=await p}catch(e){settled(id,false,e);return}settled(id,true,v)})", true)
 
 // framed runs fn as if called by JavaScript, so that promise jobs wait for its end. What fn throws is returned.
 func (r *realm) framed(fn func()) error {
 	web := r.web()
 	if web.frame == nil {
 		web.frame = r.program(frameProgram)
+		web.runner = r.rt.ToValue(func(goja.FunctionCall) goja.Value {
+			web.task()
+			return goja.Undefined()
+		})
 	}
-	_, err := web.frame(goja.Undefined(), r.rt.ToValue(func(goja.FunctionCall) goja.Value {
-		fn()
-		return goja.Undefined()
-	}))
+	web.task = fn
+	_, err := web.frame(goja.Undefined(), web.runner)
 	return err
 }
 
@@ -93,29 +103,28 @@ func thrownBy(err error) goja.Value {
 // upon calls ok or no, in a JavaScript frame, when v settles; a v that is no promise counts as fulfilled.
 func (r *realm) upon(v goja.Value, ok, no func(goja.Value)) {
 	web := r.web()
-	if web.bridge == nil {
-		web.bridge = r.program(bridgeProgram)
-		web.promises = r.rt.Get("Promise").(*goja.Object)
-		web.resolve, _ = goja.AssertFunction(web.promises.Get("resolve"))
-		web.then = web.promises.Get("prototype").(*goja.Object).Get("then")
+	if web.settle == nil {
+		web.settle = r.program(settleProgram)
+		web.reactions = map[int64]reactions{}
+		web.settled = r.rt.ToValue(func(call goja.FunctionCall) goja.Value {
+			id := call.Argument(0).ToInteger()
+			then := web.reactions[id]
+			delete(web.reactions, id)
+			fn := then.no
+			if call.Argument(1).ToBoolean() {
+				fn = then.ok
+			}
+			if fn != nil {
+				fn(call.Argument(2))
+			}
+			return goja.Undefined()
+		})
 	}
-	p, err := web.resolve(web.promises, v)
-	if thrown := thrownBy(err); thrown != nil {
-		p = r.rejected(thrown)
+	web.last++
+	web.reactions[web.last] = reactions{ok, no}
+	if _, err := web.settle(goja.Undefined(), web.settled, v, r.rt.ToValue(web.last)); err != nil {
+		panic(err)
 	}
-	_, err = web.bridge(goja.Undefined(), web.then, p, r.reaction(ok), r.reaction(no))
-	if thrown := thrownBy(err); thrown != nil {
-		panic(thrown)
-	}
-}
-
-func (r *realm) reaction(f func(goja.Value)) goja.Value {
-	return r.rt.ToValue(func(call goja.FunctionCall) goja.Value {
-		if f != nil {
-			f(call.Argument(0))
-		}
-		return goja.Undefined()
-	})
 }
 
 // given reports whether an argument or a dictionary's member is there: neither missing nor undefined.
@@ -187,20 +196,18 @@ func (r *realm) callable(v goja.Value, this goja.Value, what string) *callback {
 
 var typeArrayBuffer = reflect.TypeFor[goja.ArrayBuffer]()
 
-// bytesOf returns the bytes that a BufferSource holds, not copied, and whether v is one.
+var typeBytes = reflect.TypeFor[[]byte]()
+
+// bytesOf returns the bytes that a BufferSource holds, not copied, and whether v is one. A detached one has none.
 func bytesOf(v goja.Value) ([]byte, bool) {
 	obj, ok := v.(*goja.Object)
 	if !ok {
 		return nil, false
 	}
-	t := obj.ExportType()
-	switch {
-	case t == nil:
-		return nil, false
-	case t == typeArrayBuffer:
-		b := obj.Export().(goja.ArrayBuffer)
-		return b.Bytes(), true
-	case !isView(obj):
+	if obj.ExportType() == typeArrayBuffer {
+		return obj.Export().(goja.ArrayBuffer).Bytes(), true
+	}
+	if !isView(obj) {
 		return nil, false
 	}
 	buf, ok := obj.Get("buffer").Export().(goja.ArrayBuffer)
@@ -215,14 +222,36 @@ func bytesOf(v goja.Value) ([]byte, bool) {
 	return data[off : off+n : off+n], true
 }
 
+// bytesOf is the function of that name with a short way for the most common kind, Uint8Array.
+func (r *realm) bytesOf(v goja.Value) (data []byte, ok bool) {
+	obj, isObject := v.(*goja.Object)
+	if !isObject || obj.ExportType() != typeBytes {
+		return bytesOf(v)
+	}
+	// The engine slices the buffer, which fails for a detached one: it has no bytes.
+	defer func() {
+		if recover() != nil {
+			data, ok = nil, true
+		}
+	}()
+	if err := r.rt.ExportTo(obj, &data); err != nil {
+		return bytesOf(v)
+	}
+	return data[:len(data):len(data)], true
+}
+
 // isView reports whether obj is a typed array or a DataView.
 func isView(obj *goja.Object) bool {
-	tag, ok := obj.GetSymbol(goja.SymToStringTag).(goja.String)
-	if !ok {
+	if t := obj.ExportType(); t != nil && t.Kind() == reflect.Slice {
+		switch t.Elem().Kind() {
+		case reflect.Int8, reflect.Uint8, reflect.Int16, reflect.Uint16, reflect.Int32, reflect.Uint32, reflect.Int64, reflect.Uint64,
+			reflect.Float32, reflect.Float64:
+			return true
+		}
 		return false
 	}
-	name := tag.String()
-	if name != "DataView" && !strings.HasSuffix(name, "Array") {
+	tag, ok := obj.GetSymbol(goja.SymToStringTag).(goja.String)
+	if !ok || tag.String() != "DataView" {
 		return false
 	}
 	buf, ok := obj.Get("buffer").(*goja.Object)
