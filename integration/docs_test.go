@@ -1,0 +1,503 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pages are the Markdown files for users: the README and what lies under docs.
+func pages(t *testing.T) []string {
+	t.Helper()
+	all := []string{"../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md"}
+	err := filepath.WalkDir("../docs", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".md" {
+			all = append(all, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestDocumentedCaddyfiles adapts, validates and formats every block of the documentation whose language is caddyfile,
+// each of which is a whole file, and Caddyfile.example. The files that a block names are made.
+func TestDocumentedCaddyfiles(t *testing.T) {
+	type file struct{ name, text string }
+	files := []file{{"Caddyfile.example", read(t, "../Caddyfile.example")}}
+	for _, page := range pages(t) {
+		for _, b := range blocksOf(t, page) {
+			if b.lang == "caddyfile" {
+				files = append(files, file{fmt.Sprintf("%s:%d", strings.TrimPrefix(page, "../"), b.line), strings.Join(b.lines, "\n") + "\n"})
+			}
+		}
+	}
+	if len(files) < 10 {
+		t.Fatalf("there are %d Caddyfiles", len(files))
+	}
+	for _, f := range files {
+		t.Run(f.name, func(t *testing.T) {
+			w := newWorkshop(t)
+			if formatted := w.caddy(f.text, "fmt", "-"); formatted != f.text {
+				t.Errorf("caddy fmt writes it differently:\n%s", formatted)
+			}
+			// Paths from the root become paths within the test's folder.
+			text := regexp.MustCompile(`([ "])/(var|etc)/`).ReplaceAllString(f.text, "${1}"+w.dir+"/$2/")
+			w.write("Caddyfile", text)
+			var config any
+			if err := json.Unmarshal([]byte(w.caddy("", "adapt", "--config", "Caddyfile")), &config); err != nil {
+				t.Fatal(err)
+			}
+			w.supply(config)
+			w.caddy("", "validate", "--config", "Caddyfile")
+		})
+	}
+}
+
+// workshop is a folder in which the binary runs.
+type workshop struct {
+	t   *testing.T
+	dir string
+}
+
+func newWorkshop(t *testing.T) *workshop {
+	t.Helper()
+	w := &workshop{t, t.TempDir()}
+	examples, err := filepath.Abs("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(examples, filepath.Join(w.dir, "examples")); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *workshop) write(name, text string) {
+	w.t.Helper()
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(w.dir, name)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// caddy runs the binary, which must succeed, and returns what it writes to standard output.
+func (w *workshop) caddy(stdin string, args ...string) string {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), binary, args...)
+	cmd.Dir = w.dir
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+filepath.Join(w.dir, "xdg"), "XDG_CONFIG_HOME="+filepath.Join(w.dir, "xdg"))
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	// "caddy fmt -" ends with 1 where the input is not formatted, and prints it formatted all the same.
+	if err := cmd.Run(); err != nil && args[0] != "fmt" {
+		w.t.Fatalf("caddy %s: %v\n%s%s", strings.Join(args, " "), err, out.String(), errs.String())
+	}
+	return out.String()
+}
+
+// supply makes what a configuration names: code with the classes that are bound, rule files, secrets.
+func (w *workshop) supply(config any) {
+	w.t.Helper()
+	switch c := config.(type) {
+	case []any:
+		for _, v := range c {
+			w.supply(v)
+		}
+	case map[string]any:
+		if main, ok := c["main"].(string); ok {
+			code := "import { DurableObject } from \"cloudflare:workers\";\n"
+			durable, _ := c["durable"].([]any)
+			for _, d := range durable {
+				code += fmt.Sprintf("export class %s extends DurableObject {}\n", d.(map[string]any)["class"])
+			}
+			w.writeMissing(main, code+"export default { fetch() {}, scheduled() {}, tail() {} };\n")
+		}
+		if c["handler"] == "gatehouse_waf" {
+			rules, _ := c["rules"].([]any)
+			for _, r := range rules {
+				w.writeMissing(strings.ReplaceAll(r.(string), "*", "own"), "SecRule ARGS:own \"@streq x\" \"id:10,phase:2,deny,msg:'own'\"\n")
+			}
+		}
+		secrets, _ := c["secrets"].(map[string]any)
+		for _, name := range secrets {
+			w.caddy("a value", "gatehouse", "secret", "put", name.(string), "--config", "Caddyfile")
+		}
+		for _, v := range c {
+			w.supply(v)
+		}
+	}
+}
+
+func (w *workshop) writeMissing(name, text string) {
+	w.t.Helper()
+	if _, err := os.Stat(filepath.Join(w.dir, name)); err != nil {
+		w.write(name, text)
+	}
+}
+
+// directivePages says which page tells of which parser.
+var directivePages = map[string]string{
+	"throttle.go": "throttle", "botscore.go": "bot_score", "waf.go": "waf", "handler.go": "agent",
+	"agent_config.go": "agent", "egress_config.go": "egress", "app_caddyfile.go": "gatehouse",
+}
+
+func directivePage(name string) string { return "../docs/directives/" + name + ".md" }
+
+var (
+	unknownOption = regexp.MustCompile(`unknownOption\(d, "(\w+)", (?:"([^"]*)"|(\w+))\)`)
+	refusedCase   = regexp.MustCompile(`case ((?:"\w+"(?:, )?)+):\n\s*return [^\n]*refuseOption`)
+	quoted        = regexp.MustCompile(`"(\w+)"`)
+	ticked        = regexp.MustCompile("`([^`]+)`")
+	between       = regexp.MustCompile(`, | and `)
+)
+
+// TestOptionsAreDocumented holds the tables of the directives' pages to the parsers: each option that a parser knows
+// has a row, each row is an option that a parser knows, and each option that is refused by name is named as such.
+func TestOptionsAreDocumented(t *testing.T) {
+	known, documented := map[string][]string{}, map[string][]string{}
+	for file, page := range directivePages {
+		source, text := read(t, "../caddymodule/"+file), read(t, directivePage(page))
+		for _, m := range unknownOption.FindAllStringSubmatch(source, -1) {
+			list := m[2]
+			if m[3] != "" {
+				list = constant(t, source, m[3])
+			}
+			known[page+" "+m[1]] = slices.Sorted(slices.Values(between.Split(list, -1)))
+		}
+		var refused []string
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "Refused by name in this version:") {
+				for _, m := range ticked.FindAllStringSubmatch(line, -1) {
+					refused = append(refused, strings.Fields(m[1])...)
+				}
+			}
+		}
+		for _, m := range refusedCase.FindAllStringSubmatch(source, -1) {
+			for _, name := range quoted.FindAllStringSubmatch(m[1], -1) {
+				if !slices.Contains(refused, name[1]) {
+					t.Errorf("%s refuses %s; %s does not say so", file, name[1], directivePage(page))
+				}
+			}
+		}
+	}
+	for _, page := range slices.Compact(slices.Sorted(maps.Values(directivePages))) {
+		for section, rows := range tablesOf(read(t, directivePage(page)), "option") {
+			// A section that is named after a part of the directive tells of that part, any other of the whole.
+			key := page + " " + page
+			if known[page+" "+section] != nil {
+				key = page + " " + section
+			}
+			for _, row := range rows {
+				documented[key] = append(documented[key], strings.Fields(ticked.FindStringSubmatch(row[0])[1])[0])
+			}
+		}
+	}
+	if len(known) < 9 {
+		t.Fatalf("found only the options of %v", known)
+	}
+	for key, options := range known {
+		rows := documented[key]
+		slices.Sort(rows)
+		if !slices.Equal(options, rows) {
+			t.Errorf("%s: the parser knows %v, the table has %v", key, options, rows)
+		}
+	}
+	for key := range documented {
+		if known[key] == nil {
+			t.Errorf("%s: there is a table of options and no parser", key)
+		}
+	}
+}
+
+func constant(t *testing.T, source, name string) string {
+	t.Helper()
+	m := regexp.MustCompile(`const ` + name + ` = "([^"]*)"`).FindStringSubmatch(source)
+	if m == nil {
+		t.Fatalf("there is no constant %s", name)
+	}
+	return m[1]
+}
+
+// tablesOf gives the rows, as cells, of every table whose first heading is the given one, by the section they stand in.
+func tablesOf(text, heading string) map[string][][]string {
+	tables := map[string][][]string{}
+	section, inside := "", false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if title, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
+			section = title
+		}
+		if !strings.HasPrefix(line, "|") {
+			inside = false
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		switch {
+		case cells[0] == heading:
+			inside = true
+		case inside && !strings.HasPrefix(cells[0], "---"):
+			tables[section] = append(tables[section], cells)
+		}
+	}
+	return tables
+}
+
+// syntaxComment finds the syntax in the doc comment of a parser.
+var syntaxComment = regexp.MustCompile(`(?m)((?:^//.*\n)+)func (?:\(\w+ \*?\w+\) )?parse\w+\(`)
+
+// TestSyntaxIsDocumented holds the syntax blocks of the pages to those of the parsers' comments, line by line.
+func TestSyntaxIsDocumented(t *testing.T) {
+	found := 0
+	for file, page := range directivePages {
+		var have []string
+		for _, b := range blocksOf(t, directivePage(page)) {
+			for _, line := range b.lines {
+				have = append(have, strings.ReplaceAll(strings.TrimSpace(line), " [<matcher>]", ""))
+			}
+		}
+		for _, m := range syntaxComment.FindAllStringSubmatch(read(t, "../caddymodule/"+file), -1) {
+			for line := range strings.Lines(m[1]) {
+				text, ok := strings.CutPrefix(line, "//\t")
+				text = strings.TrimSpace(text)
+				if !ok || text == "{" {
+					continue
+				}
+				found++
+				if !slices.Contains(have, text) {
+					t.Errorf("%s has the line %q in its syntax; %s does not", file, text, directivePage(page))
+				}
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("found only %d lines of syntax", found)
+	}
+}
+
+// TestPlaceholdersAreDocumented holds docs/placeholders.md to what visits answer.
+func TestPlaceholdersAreDocumented(t *testing.T) {
+	source := read(t, "../caddymodule/visit.go")
+	_, source, _ = strings.Cut(source, ") placeholder(")
+	source, _, _ = strings.Cut(source, "\n}\n")
+	var known, documented []string
+	for _, m := range regexp.MustCompile(`case (".*"):`).FindAllStringSubmatch(source, -1) {
+		for _, name := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(m[1], -1) {
+			known = append(known, "{http.gatehouse."+name[1]+"}")
+		}
+	}
+	for _, rows := range tablesOf(read(t, "../docs/placeholders.md"), "placeholder") {
+		for _, row := range rows {
+			documented = append(documented, strings.Trim(row[0], "`"))
+		}
+	}
+	slices.Sort(known)
+	slices.Sort(documented)
+	if len(known) < 10 || !slices.Equal(known, documented) {
+		t.Errorf("there are %v, and docs/placeholders.md has %v", known, documented)
+	}
+	for _, page := range pages(t) {
+		for _, name := range regexp.MustCompile(`\{http\.gatehouse\.[^}]*\}`).FindAllString(read(t, page), -1) {
+			if !slices.Contains(known, name) {
+				t.Errorf("%s names %s, which is no placeholder", page, name)
+			}
+		}
+	}
+}
+
+// TestCommandsAreDocumented holds docs/commands.md to what the binary's help says.
+func TestCommandsAreDocumented(t *testing.T) {
+	text := read(t, "../docs/commands.md")
+	w := newWorkshop(t)
+	flag := regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[\w-]+)`)
+	subcommand := regexp.MustCompile(`(?m)^  (\w+) {2,}\S`)
+	for _, m := range subcommand.FindAllStringSubmatch(w.caddy("", "gatehouse", "--help"), -1) {
+		name := "caddy gatehouse " + m[1]
+		_, section, ok := strings.Cut(text, "## "+name+"\n")
+		if !ok {
+			t.Errorf("docs/commands.md does not tell of %s", name)
+			continue
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		help := w.caddy("", "gatehouse", m[1], "--help")
+		for _, sub := range subcommand.FindAllStringSubmatch(help, -1) {
+			if !strings.Contains(section, name+" "+sub[1]) {
+				t.Errorf("docs/commands.md does not tell of %s %s", name, sub[1])
+			}
+			help += w.caddy("", "gatehouse", m[1], sub[1], "--help")
+		}
+		var has, told []string
+		for _, f := range flag.FindAllStringSubmatch(help, -1) {
+			if f[1] != "--help" {
+				has = append(has, f[1])
+			}
+		}
+		for _, rows := range tablesOf(section, "flag") {
+			for _, row := range rows {
+				told = append(told, strings.Trim(row[0], "`"))
+			}
+		}
+		slices.Sort(has)
+		slices.Sort(told)
+		if has = slices.Compact(has); len(has) == 0 || !slices.Equal(has, told) {
+			t.Errorf("%s has the flags %v, and docs/commands.md tells of %v", name, has, told)
+		}
+	}
+	_, refused, _ := strings.Cut(text, "## Not in this version\n")
+	later := regexp.MustCompile(`laterCommands = \[\]string\{(.*)\}`).FindStringSubmatch(read(t, "../caddymodule/command.go"))
+	if later == nil {
+		t.Fatal("there is no list of later commands")
+	}
+	for _, name := range quoted.FindAllStringSubmatch(later[1], -1) {
+		if !regexp.MustCompile("[` ]" + name[1] + "`").MatchString(refused) {
+			t.Errorf("docs/commands.md does not say that %s is not there", name[1])
+		}
+	}
+}
+
+// TestRuntimeIsDocumented asks a running agent for every name in the tables of docs/runtime.md.
+func TestRuntimeIsDocumented(t *testing.T) {
+	text := read(t, "../docs/runtime.md")
+	type question struct {
+		Name  string `json:"name"`  // an expression
+		Of    string `json:"of"`    // what it is a member of, if it is one
+		There bool   `json:"there"` // what the page says
+	}
+	var questions []question
+	for _, rows := range tablesOf(text, "there") {
+		for _, row := range rows {
+			of := ticked.FindStringSubmatch(row[0])[1]
+			questions = append(questions, question{Name: of, There: true})
+			for _, m := range ticked.FindAllStringSubmatch(row[1], -1) {
+				questions = append(questions, question{Name: m[1], Of: of, There: true})
+			}
+		}
+	}
+	for _, rows := range tablesOf(text, "absent") {
+		for _, row := range rows {
+			for _, m := range ticked.FindAllStringSubmatch(row[0], -1) {
+				questions = append(questions, question{Name: m[1]})
+			}
+		}
+	}
+	if len(questions) < 300 {
+		t.Fatalf("docs/runtime.md names only %d things", len(questions))
+	}
+	s := startServer(t, map[string]string{
+		"Caddyfile": site("agent asked {\n main ./agent.ts\n durable ACTORS Asked\n kv KV kv\n analytics POINTS points\n limits {\n cpu 10s\n }\n }", "agent asked"),
+		"agent.ts": `
+import { DurableObject } from "cloudflare:workers";
+
+function there(q: { name: string; of: string }, env: unknown, actor: unknown): boolean {
+	const value = (text: string) => new Function("env", "actor", "return " + text)(env, actor);
+	try {
+		if (q.of === "") {
+			return value("typeof (" + q.name + ")") !== "undefined";
+		}
+		const of = value(q.of);
+		return q.name in of || (typeof of === "function" && q.name in of.prototype) || of[q.name] !== undefined;
+	} catch {
+		return false;
+	}
+}
+
+export class Asked extends DurableObject {
+	answer(questions: { name: string; of: string }[]): boolean[] {
+		return questions.map((q) => there(q, this.env, { ctx: this.ctx }));
+	}
+}
+
+export default {
+	async fetch(request: Request, env: any): Promise<Response> {
+		const questions = await request.json<{ name: string; of: string }[]>();
+		const inActor = await env.ACTORS.getByName("a").answer(questions);
+		return Response.json(questions.map((q, i) => (q.of + q.name).includes("actor.") ? inActor[i] : there(q, env, undefined)));
+	},
+};
+`,
+	})
+	asked, err := json.Marshal(questions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body := s.do("POST", "/", string(asked), "Content-Type", "application/json")
+	var answers []bool
+	if err := json.Unmarshal([]byte(body), &answers); err != nil || len(answers) != len(questions) {
+		t.Fatalf("%d answers to %d questions: %v: %s", len(answers), len(questions), err, body)
+	}
+	for i, q := range questions {
+		if answers[i] != q.There {
+			t.Errorf("docs/runtime.md says that %s %s is there: %v; it is: %v", q.Of, q.Name, q.There, answers[i])
+		}
+	}
+}
+
+// TestLinks follows the links between the repository's pages.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, page := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			target, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			path := page
+			if target != "" {
+				path = filepath.Join(filepath.Dir(page), target)
+			}
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Errorf("%s links to %s, which is not there", page, m[1])
+				continue
+			}
+			if anchor == "" || info.IsDir() {
+				continue
+			}
+			if !slices.Contains(anchors(read(t, path)), anchor) {
+				t.Errorf("%s links to %s, and there is no such section", page, m[1])
+			}
+		}
+	}
+}
+
+// anchors are the names of a page's sections, as GitHub makes them.
+func anchors(text string) []string {
+	var all []string
+	for line := range strings.Lines(text) {
+		if title, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
+			name := regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), "")
+			all = append(all, strings.ReplaceAll(name, " ", "-"))
+		}
+	}
+	return all
+}
