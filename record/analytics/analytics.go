@@ -384,7 +384,7 @@ func view(agent, dataset string) string {
 	return `CREATE TEMP VIEW ` + sqlite3.QuoteIdentifier(dataset) +
 		` AS SELECT strftime('%Y-%m-%d %H:%M:%f', at/1000.0, 'unixepoch') AS timestamp, index1` +
 		columns("blob", "", MaxBlobs) + columns("double", "", MaxDoubles) +
-		`, 1 AS _sample_interval FROM points WHERE agent = ` + sqlite3.Quote(agent) + ` AND dataset = ` + sqlite3.Quote(dataset)
+		`, 1 AS _sample_interval FROM main.points WHERE agent = ` + sqlite3.Quote(agent) + ` AND dataset = ` + sqlite3.Quote(dataset)
 }
 
 func columns(name, kind string, n int) string {

@@ -50,6 +50,17 @@ func TestWriteThenQuery(t *testing.T) {
 	}
 }
 
+// TestDatasetNamedAsTheTable sees that a dataset may have the name of the table that holds all points.
+func TestDatasetNamedAsTheTable(t *testing.T) {
+	d := open(t, Config{})
+	_ = d.Write(Point{Agent: "a", Dataset: "points", Time: time.Now(), Blobs: []string{"mine"}})
+	_ = d.Write(Point{Agent: "b", Dataset: "points", Time: time.Now(), Blobs: []string{"another's"}})
+	got, err := d.Query(context.Background(), "a", `SELECT blob1 FROM points`, 100)
+	if err != nil || len(got.Rows) != 1 || got.Rows[0][0] != "mine" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestQueryOnlyReads(t *testing.T) {
 	d := open(t, Config{})
 	_ = d.Write(Point{Agent: "a", Dataset: "d", Time: time.Now()})
