@@ -368,17 +368,6 @@ func TestActorBlockConcurrencyWhile(t *testing.T) {
 	})
 }
 
-func TestActorConstructorsPromiseJobs(t *testing.T) {
-	s := newStage(t, `export class A {
-		constructor(ctx) { ctx.blockConcurrencyWhile(async () => { await ctx.storage.get("k"); await scheduler.wait(1); await ctx.storage.put("k", 1); this.ready = true }) }
-		get() { return this.ready }
-	}`)
-	s.activate() // fails after 30 s, the limit of a critical section, if the jobs do not run
-	if got := s.call("get", ""); got != "true" {
-		t.Fatal(got)
-	}
-}
-
 func TestActorConstructorThrows(t *testing.T) {
 	s := newStage(t, `export class A { constructor() { throw new RangeError("no") } }`)
 	err := s.tryActivate()

@@ -63,17 +63,16 @@ func (r *realm) newInvocation(ctx context.Context, host Host, limits *Limits, wa
 }
 
 // ctx ends with the invocation: when the caller has gone, a limit was passed, or everything is done. In an actor, where
-// what an event began goes on after it, it ends with a limit or with the actor. Safe from any goroutine.
+// what an event began may go on after it, it ends with the actor. Safe from any goroutine.
 func (inv *Invocation) ctx() context.Context {
+	if inv.r.actor != nil {
+		return inv.r.actor.ctx
+	}
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	if inv.c == nil {
-		parent := inv.caller
-		if inv.r.actor != nil {
-			parent = inv.r.actor.ctx
-		}
-		inv.c, inv.cancel = context.WithCancelCause(parent)
-		if inv.aborting || inv.ended && inv.r.actor == nil {
+		inv.c, inv.cancel = context.WithCancelCause(inv.caller)
+		if inv.aborting || inv.ended {
 			inv.cancel(ErrCanceled)
 		}
 	}
@@ -284,7 +283,7 @@ func (inv *Invocation) Wait() Report {
 		inv.mu.Lock()
 	}
 	defer inv.mu.Unlock()
-	if inv.cancel != nil && !inv.r.lasting() {
+	if inv.cancel != nil {
 		inv.cancel(ErrCanceled) // what goes on after the end has nobody left to tell
 	}
 	return inv.report

@@ -137,9 +137,6 @@ func (r *realm) finished(inv *Invocation) {
 	r.over = true
 }
 
-// lasting says that the isolate goes on after an invocation.
-func (r *realm) lasting() bool { return r.actor != nil }
-
 // retire gives back what the isolate holds. Nothing runs in it any more.
 func (r *realm) retire() {
 	if r.retired {
