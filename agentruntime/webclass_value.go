@@ -10,6 +10,7 @@ import (
 type webState struct {
 	asyncIterator *goja.Symbol
 	uint8         goja.Constructor
+	view          [3]goja.Callable // buffer, byteOffset and byteLength of a typed array
 
 	// frame calls runner, which runs task, in a JavaScript frame.
 	frame  goja.Callable
@@ -196,9 +197,8 @@ func (r *realm) callable(v goja.Value, this goja.Value, what string) *callback {
 
 var typeArrayBuffer = reflect.TypeFor[goja.ArrayBuffer]()
 
-var typeBytes = reflect.TypeFor[[]byte]()
-
-// bytesOf returns the bytes that a BufferSource holds, not copied, and whether v is one. A detached one has none.
+// bytesOf returns the bytes that a BufferSource holds, not copied, and whether v is one. A detached one has none. It
+// never exports a typed array: the engine then slices memory that a detached buffer no longer has.
 func bytesOf(v goja.Value) ([]byte, bool) {
 	obj, ok := v.(*goja.Object)
 	if !ok {
@@ -210,34 +210,58 @@ func bytesOf(v goja.Value) ([]byte, bool) {
 	if !isView(obj) {
 		return nil, false
 	}
-	buf, ok := obj.Get("buffer").Export().(goja.ArrayBuffer)
-	if !ok {
+	return part(obj.Get("buffer"), obj.Get("byteOffset"), obj.Get("byteLength"))
+}
+
+// part returns the bytes of buffer that a view covers.
+func part(buffer, offset, length goja.Value) ([]byte, bool) {
+	obj, ok := buffer.(*goja.Object)
+	if !ok || obj.ExportType() != typeArrayBuffer {
 		return nil, false
 	}
-	data := buf.Bytes()
-	off, n := int(obj.Get("byteOffset").ToInteger()), int(obj.Get("byteLength").ToInteger())
-	if off < 0 || n < 0 || off+n > len(data) {
+	data := obj.Export().(goja.ArrayBuffer).Bytes()
+	off, n := int(offset.ToInteger()), int(length.ToInteger())
+	if off < 0 || n < 0 || off > len(data) || n > len(data)-off {
 		return nil, true
 	}
 	return data[off : off+n : off+n], true
 }
 
-// bytesOf is the function of that name with a short way for the most common kind, Uint8Array.
-func (r *realm) bytesOf(v goja.Value) (data []byte, ok bool) {
-	obj, isObject := v.(*goja.Object)
-	if !isObject || obj.ExportType() != typeBytes {
+// viewProgram makes the list of the accessors of a typed array. Called as functions they are much faster than the
+// look-up of a property, which the engine first tries to read as a number.
+var viewProgram = goja.MustCompile("view.js", `(function(){
+	const proto = Object.getPrototypeOf(Uint8Array.prototype);
+	return ["buffer", "byteOffset", "byteLength"].map(k => Object.getOwnPropertyDescriptor(proto, k).get);
+})`, true)
+
+// bytesOf is the function of that name with a short way for typed arrays.
+func (r *realm) bytesOf(v goja.Value) ([]byte, bool) {
+	obj, ok := v.(*goja.Object)
+	if !ok {
+		return nil, false
+	}
+	if t := obj.ExportType(); t == nil || t.Kind() != reflect.Slice || !isView(obj) {
 		return bytesOf(v)
 	}
-	// The engine slices the buffer, which fails for a detached one: it has no bytes.
-	defer func() {
-		if recover() != nil {
-			data, ok = nil, true
+	web := r.web()
+	if web.view[0] == nil {
+		list, err := r.program(viewProgram)(goja.Undefined())
+		if err != nil {
+			panic(err)
 		}
-	}()
-	if err := r.rt.ExportTo(obj, &data); err != nil {
-		return bytesOf(v)
+		for i := range web.view {
+			web.view[i], _ = goja.AssertFunction(list.(*goja.Object).Get(itoa(i)))
+		}
 	}
-	return data[:len(data):len(data)], true
+	var parts [3]goja.Value
+	for i, get := range web.view {
+		value, err := get(obj)
+		if err != nil {
+			return nil, false
+		}
+		parts[i] = value
+	}
+	return part(parts[0], parts[1], parts[2])
 }
 
 // isView reports whether obj is a typed array or a DataView.
