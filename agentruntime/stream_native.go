@@ -225,7 +225,7 @@ func (d *drain) ask() {
 				d.end(d.r.thrownError(err))
 				return
 			}
-			d.results <- drained{data: append([]byte(nil), b...)}
+			d.hand(drained{data: append([]byte(nil), b...)})
 		},
 		close: func() { d.end(io.EOF) },
 		fail:  func(err goja.Value) { d.end(d.r.thrownError(err)) },
@@ -234,7 +234,17 @@ func (d *drain) ask() {
 
 func (d *drain) end(err error) {
 	d.release()
-	d.results <- drained{err: err}
+	d.hand(drained{err: err})
+}
+
+// hand gives the reader what its read came to, once it may leave the isolate.
+func (d *drain) hand(got drained) {
+	d.r.gateOutput(func(err error) {
+		if err != nil {
+			got = drained{err: err}
+		}
+		d.results <- got
+	})
 }
 
 // Close cancels the stream. It does not wait for what the stream's source does about it.
