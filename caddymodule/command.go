@@ -20,6 +20,9 @@ func init() {
 		Short: "Watches and manages a Gatehouse server",
 		Long:  "Watches and manages a Gatehouse server: its records, its secrets and its agents' data.",
 		CobraFunc: func(cmd *cobra.Command) {
+			cmd.Example = `  caddy gatehouse tail
+  caddy gatehouse secret put openai < key.txt
+  caddy gatehouse sql coordinator "SELECT count(*) FROM tool_calls"`
 			cmd.AddCommand(tailCommand(), secretCommand(), sqlCommand())
 			for _, name := range laterCommands {
 				cmd.AddCommand(laterCommand(name))

@@ -23,6 +23,9 @@ func secretCommand() *cobra.Command {
 		Short: "Puts, lists and deletes sealed secrets",
 		Long: "Puts, lists and deletes sealed secrets. They lie encrypted beside the store; the keyring that opens them is named by the\n" +
 			"configuration. A running server sees a change at once.",
+		Example: `  caddy gatehouse secret put openai < key.txt
+  caddy gatehouse secret list
+  caddy gatehouse secret delete openai`,
 	}
 	put := &cobra.Command{
 		Use:   "put NAME",

@@ -50,7 +50,11 @@ func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentrun
 	}
 	out.Header = req.Header
 	out.ContentLength = req.ContentLength
-	opt := egress.Options{Observe: func(c egress.Call) { h.observe(c) }}
+	// Code may not wait for its request, nor read the answer's body to the end: the call is in the record all the same.
+	h.rec.Hold()
+	defer func() { h.rec.Release(time.Now()) }()
+	hops := map[int]int{}
+	opt := egress.Options{Observe: func(c egress.Call) { h.observe(hops, c, true) }}
 	switch req.Redirect {
 	case "manual":
 		opt.Redirect = egress.RedirectManual
@@ -65,6 +69,7 @@ func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentrun
 	if err != nil {
 		return nil, fetchError(err)
 	}
+	h.observe(hops, res.Call, false)
 	body := res.Response.Body
 	return &agentruntime.Response{
 		Status: res.Response.StatusCode, StatusText: http.StatusText(res.Response.StatusCode), Header: res.Response.Header,
@@ -72,17 +77,26 @@ func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentrun
 	}, nil
 }
 
-// observe writes one hop of an outgoing request down.
-func (h *host) observe(c egress.Call) {
+// observe writes one hop of an outgoing request down; ended says that what was written of it before is out of date. hops
+// has the place in the record of each hop.
+func (h *host) observe(hops map[int]int, c egress.Call, ended bool) {
 	to := c.Host
 	if c.Port != 0 && !(c.Port == 443 && c.Scheme == "https") && !(c.Port == 80 && c.Scheme == "http") {
 		to = fmt.Sprintf("%s:%d", c.Host, c.Port)
 	}
+	call := record.Call{
+		Kind: "egress", Host: h.rel.redact(to), Method: c.Method, Status: c.Status, BytesOut: c.BytesOut, BytesIn: c.BytesIn,
+		Millis: record.Millis(c.Duration), Decision: c.Decision, Rule: c.Rule, Error: c.Reason,
+	}
 	h.rec.Write(func(e *record.Entry) {
-		e.Did.Calls = append(e.Did.Calls, record.Call{
-			Kind: "egress", Host: h.rel.redact(to), Method: c.Method, Status: c.Status, BytesOut: c.BytesOut, BytesIn: c.BytesIn,
-			Millis: record.Millis(c.Duration), Decision: c.Decision, Rule: c.Rule, Error: c.Reason,
-		})
+		at, written := hops[c.Hop]
+		switch {
+		case !written:
+			hops[c.Hop] = len(e.Did.Calls)
+			e.Did.Calls = append(e.Did.Calls, call)
+		case ended:
+			e.Did.Calls[at] = call
+		}
 	})
 }
 

@@ -203,12 +203,17 @@ func (h *hop) report(decision, rule, reason string, in int64) {
 	if h.x.opt.Observe == nil {
 		return
 	}
+	h.x.opt.Observe(h.call(decision, rule, reason, in))
+}
+
+// call is the hop as it stands.
+func (h *hop) call(decision, rule, reason string, in int64) Call {
 	t := h.target
-	h.x.opt.Observe(Call{
+	return Call{
 		Policy: h.x.policy.name, Method: h.method, Scheme: t.scheme, Host: t.host, Port: t.port, Hop: h.number,
 		Decision: decision, Rule: rule, Reason: reason, Status: h.status,
 		BytesOut: h.sent.Load(), BytesIn: in, Duration: time.Since(h.started),
-	})
+	}
 }
 
 // detach makes this the last hop: the exchange's context ends with its body.

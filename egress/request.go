@@ -38,6 +38,8 @@ type Result struct {
 	URL *url.URL
 	// Redirected tells whether a redirect was followed.
 	Redirected bool
+	// Call is the last hop as it stood when the response's head arrived. Observe gets it as it ends.
+	Call Call
 }
 
 // Do decides on req, sends it when it is allowed, and follows redirects as the
@@ -107,7 +109,7 @@ func (x *exchange) run() (*Result, error) {
 		if !follow {
 			// The last hop's body keeps the context until it ends.
 			h.detach()
-			return &Result{Response: resp, URL: h.url, Redirected: x.hops > 0}, nil
+			return &Result{Response: resp, URL: h.url, Redirected: x.hops > 0, Call: h.call(Allowed, h.rule, "", 0)}, nil
 		}
 		drain(resp.Body)
 		x.url = location
