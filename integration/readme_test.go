@@ -1,3 +1,5 @@
+//go:build unix
+
 package integration
 
 import (
@@ -55,46 +57,6 @@ func TestREADMETour(t *testing.T) {
 	for i, s := range watching {
 		tour.seen(i, s)
 	}
-}
-
-// block is one fenced block of a Markdown file.
-type block struct {
-	file  string
-	line  int    // of its first line of text
-	lang  string // the fence's info string
-	mark  string // the line before the fence, where it is a comment
-	lines []string
-}
-
-// blocksOf reads the fenced blocks of a Markdown file.
-func blocksOf(t *testing.T, path string) []block {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []block
-	var open *block
-	before := ""
-	for i, line := range strings.Split(string(text), "\n") {
-		lang, fence := strings.CutPrefix(line, "```")
-		switch {
-		case open != nil && line == "```":
-			all, open = append(all, *open), nil
-		case open != nil:
-			open.lines = append(open.lines, line)
-		case fence:
-			open = &block{file: path, line: i + 2, lang: lang}
-			if strings.HasPrefix(before, "<!--") {
-				open.mark = before
-			}
-		}
-		before = line
-	}
-	if open != nil {
-		t.Fatalf("%s: the block of line %d does not end", path, open.line)
-	}
-	return all
 }
 
 func consoleBlocks(t *testing.T, path string) []block {
