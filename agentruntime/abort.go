@@ -25,7 +25,7 @@ type abortHook struct{ fn func() }
 // newSignal makes an AbortSignal object.
 func (r *realm) newSignal() (*abortSignal, *goja.Object) {
 	s := &abortSignal{}
-	s.obj = r.newNative("AbortSignal", s)
+	s.obj = r.instance("AbortSignal", s)
 	return s, s.obj
 }
 
@@ -63,7 +63,7 @@ func (r *realm) abort(s *abortSignal, reason goja.Value) {
 		}
 		if s.obj != nil && (len(s.listeners) > 0 || len(s.handlers) > 0) {
 			ev := &event{kind: "abort", trusted: true, target: goja.Null(), current: goja.Null()}
-			r.dispatch(s.obj, &s.eventTarget, ev, r.newNative("Event", ev))
+			r.dispatch(s.obj, &s.eventTarget, ev, r.instance("Event", ev))
 		}
 	}
 }
@@ -105,7 +105,7 @@ func init() {
 		members: []member{
 			{name: "signal", get: getter(func(r *realm, c *abortController) goja.Value {
 				if c.signal.obj == nil {
-					c.signal.obj = r.newNative("AbortSignal", c.signal)
+					c.signal.obj = r.instance("AbortSignal", c.signal)
 				}
 				return c.signal.obj
 			})},

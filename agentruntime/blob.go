@@ -19,9 +19,9 @@ type blob struct {
 
 func (r *realm) blobValue(b *blob) *goja.Object {
 	if b.isFile {
-		return r.newNative("File", b)
+		return r.instance("File", b)
 	}
-	return r.newNative("Blob", b)
+	return r.instance("Blob", b)
 }
 
 // makeBlob reads the parts and the options of a constructor.
@@ -112,7 +112,7 @@ func init() {
 			if v := call.Argument(2); given(v) {
 				part.contentType = blobType(r.str(v))
 			}
-			return r.newNative("Blob", part)
+			return r.instance("Blob", part)
 		})},
 	}
 	(&webClass{

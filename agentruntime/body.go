@@ -281,7 +281,7 @@ var bodyMembers = []member{
 			if err != nil {
 				return nil, r.failure(err)
 			}
-			return r.newNative("FormData", f), nil
+			return r.instance("FormData", f), nil
 		})
 	}))},
 }

@@ -59,13 +59,13 @@ func uuid() string {
 }
 
 func init() {
-	globals["crypto"] = func(r *realm) goja.Value { return r.newNative("Crypto", &webCrypto{}) }
+	globals["crypto"] = func(r *realm) goja.Value { return r.instance("Crypto", &webCrypto{}) }
 	(&webClass{
 		name: "Crypto",
 		members: []member{
 			{name: "subtle", get: getter(func(r *realm, c *webCrypto) goja.Value {
 				if c.subtle == nil {
-					c.subtle = r.newNative("SubtleCrypto", &subtleCrypto{})
+					c.subtle = r.instance("SubtleCrypto", &subtleCrypto{})
 				}
 				return c.subtle
 			})},

@@ -196,7 +196,7 @@ func (r *realm) eachPair(init goja.Value, what string, fn func(name, value goja.
 }
 
 // newHeaders makes a Headers object around h.
-func (r *realm) headersValue(h *headers) *goja.Object { return r.newNative("Headers", h) }
+func (r *realm) headersValue(h *headers) *goja.Object { return r.instance("Headers", h) }
 
 func (r *realm) mutable(h *headers) {
 	if h.immutable {

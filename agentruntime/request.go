@@ -36,7 +36,7 @@ func (r *realm) requestValue(req *Request) *goja.Object {
 	if req.Body != nil {
 		q.content = body{kind: bodyReader, reader: req.Body, length: req.ContentLength}
 	}
-	return r.newNative("Request", q)
+	return r.instance("Request", q)
 }
 
 // requestFrom makes a plain Request of the arguments of fetch: a Request or an address, and an init dictionary. It
@@ -230,7 +230,7 @@ func init() {
 				c := *q
 				c.content = r.duplicate(&q.content)
 				c.header, c.headerObj = headers{fields: q.header.fields.Clone(), immutable: q.header.immutable}, nil
-				return r.newNative("Request", &c)
+				return r.instance("Request", &c)
 			})},
 		}, bodyMembers...),
 	}).declare()

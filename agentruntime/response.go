@@ -78,7 +78,7 @@ func (r *realm) responseValue(res *Response) *goja.Object {
 			p.content = body{kind: bodyReader, reader: res.Body, length: -1}
 		}
 	}
-	return r.newNative("Response", p)
+	return r.instance("Response", p)
 }
 
 // nullBodyStatus reports whether answers of this status have no body.
@@ -160,7 +160,7 @@ func init() {
 				c := *p
 				c.content = r.duplicate(&p.content)
 				c.header, c.headerObj = headers{fields: p.header.fields.Clone(), immutable: p.header.immutable}, nil
-				return r.newNative("Response", &c)
+				return r.instance("Response", &c)
 			})},
 		}, bodyMembers...),
 		statics: []member{
@@ -177,7 +177,7 @@ func init() {
 				if _, ok := p.header.fields["Content-Type"]; !ok {
 					p.header.set("Content-Type", "application/json")
 				}
-				return r.newNative("Response", p)
+				return r.instance("Response", p)
 			}},
 			{name: "redirect", length: 1, call: func(r *realm, call goja.FunctionCall) goja.Value {
 				r.need(call, 1, "'redirect' on 'Response'")
@@ -194,10 +194,10 @@ func init() {
 				p := &response{status: status, kind: "default"}
 				p.header.set("Location", u.href())
 				p.header.immutable = true
-				return r.newNative("Response", p)
+				return r.instance("Response", p)
 			}},
 			{name: "error", call: func(r *realm, _ goja.FunctionCall) goja.Value {
-				return r.newNative("Response", &response{kind: "error", header: headers{immutable: true}})
+				return r.instance("Response", &response{kind: "error", header: headers{immutable: true}})
 			}},
 		},
 	}).declare()

@@ -63,7 +63,7 @@ func newReadable(r *realm) *readable { return &readable{r: r, length: -1} }
 // readableValue returns the one ReadableStream object of s.
 func (r *realm) readableValue(s *readable) *goja.Object {
 	if s.obj == nil {
-		s.obj = r.newNative("ReadableStream", s)
+		s.obj = r.instance("ReadableStream", s)
 	}
 	return s.obj
 }

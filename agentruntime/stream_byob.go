@@ -75,7 +75,7 @@ func (c *byteController) currentRequest() goja.Value {
 			panic(thrown)
 		}
 		c.request = &byobRequest{c: c, view: view}
-		c.request.obj = r.newNative("ReadableStreamBYOBRequest", c.request)
+		c.request.obj = r.instance("ReadableStreamBYOBRequest", c.request)
 	}
 	if c.request == nil {
 		return goja.Null()

@@ -57,7 +57,7 @@ type byobRequest struct {
 
 func (c *byteController) value() *goja.Object {
 	if c.obj == nil {
-		c.obj = c.s.r.newNative("ReadableByteStreamController", c)
+		c.obj = c.s.r.instance("ReadableByteStreamController", c)
 	}
 	return c.obj
 }

@@ -20,7 +20,7 @@ type defaultController struct {
 
 func (c *defaultController) value() *goja.Object {
 	if c.obj == nil {
-		c.obj = c.s.r.newNative("ReadableStreamDefaultController", c)
+		c.obj = c.s.r.instance("ReadableStreamDefaultController", c)
 	}
 	return c.obj
 }

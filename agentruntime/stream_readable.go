@@ -25,9 +25,9 @@ func (rd *streamReader) readPromise(r *realm) goja.Value {
 
 func (r *realm) readerValue(rd *streamReader) goja.Value {
 	if rd.byob {
-		return r.newNative("ReadableStreamBYOBReader", rd)
+		return r.instance("ReadableStreamBYOBReader", rd)
 	}
-	return r.newNative("ReadableStreamDefaultReader", rd)
+	return r.instance("ReadableStreamDefaultReader", rd)
 }
 
 // acquireBYOB is acquire for a BYOB reader, which only a byte stream has.
@@ -237,7 +237,7 @@ func init() {
 				keep := optional(call.Argument(0), "preventCancel")
 				r.startSourceNow(s)
 				it := &asyncIter{rd: s.acquire(false), keep: keep != nil && keep.ToBoolean()}
-				return r.newNative(asyncIterClass, it)
+				return r.instance(asyncIterClass, it)
 			})},
 		},
 		statics: []member{

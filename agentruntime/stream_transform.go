@@ -240,7 +240,7 @@ func (t *transformer) sourceCancel(reason goja.Value, done func(goja.Value)) {
 
 func (t *transformer) controller() *goja.Object {
 	if t.ctrlObj == nil {
-		t.ctrlObj = t.r.newNative("TransformStreamDefaultController", &transformController{t})
+		t.ctrlObj = t.r.instance("TransformStreamDefaultController", &transformController{t})
 	}
 	return t.ctrlObj
 }

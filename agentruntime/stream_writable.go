@@ -81,7 +81,7 @@ type streamWriter struct {
 
 func (r *realm) writableValue(w *writable) *goja.Object {
 	if w.obj == nil {
-		w.obj = r.newNative("WritableStream", w)
+		w.obj = r.instance("WritableStream", w)
 	}
 	return w.obj
 }
@@ -96,7 +96,7 @@ func (r *realm) newWritable(st strategy, write, finish, abort algorithm) *writab
 
 func (c *writeController) value() *goja.Object {
 	if c.obj == nil {
-		c.obj = c.w.r.newNative("WritableStreamDefaultController", c)
+		c.obj = c.w.r.instance("WritableStreamDefaultController", c)
 	}
 	return c.obj
 }

@@ -37,7 +37,7 @@ func init() {
 				return r.promiseOf(func(done func(goja.Value)) { unlocked(r, w).end(done) })
 			}))},
 			{name: "getWriter", call: method(func(r *realm, w *writable, _ goja.FunctionCall) goja.Value {
-				return r.newNative("WritableStreamDefaultWriter", w.acquireWriter())
+				return r.instance("WritableStreamDefaultWriter", w.acquireWriter())
 			})},
 		},
 	}).declare()

@@ -166,7 +166,7 @@ func init() {
 			{name: "searchParams", get: getter(func(r *realm, o *urlObject) goja.Value {
 				if o.obj == nil {
 					o.params = &searchParams{list: parseParams(o.u.query), owner: o.u}
-					o.obj = r.newNative("URLSearchParams", o.params)
+					o.obj = r.instance("URLSearchParams", o.params)
 				}
 				return o.obj
 			})},
@@ -183,7 +183,7 @@ func init() {
 				if err != nil {
 					return goja.Null()
 				}
-				return r.newNative("URL", &urlObject{u: u})
+				return r.instance("URL", &urlObject{u: u})
 			}),
 		},
 	}).declare()

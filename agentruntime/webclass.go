@@ -35,10 +35,20 @@ type webClass struct {
 	wrapsError bool
 }
 
-// declare puts the class into the table of globals. Use it in init functions.
+// madeClass is a webClass with its members by name.
+type madeClass struct {
+	*webClass
+	proto, static map[string]*member
+}
+
+// webClasses is the table of the classes, by name. It is read-only once the program runs.
+var webClasses = map[string]*madeClass{}
+
+// declare puts the class into the tables. Use it in init functions.
 func (c *webClass) declare() {
-	protoTable, staticTable := tableOf(c.members), tableOf(c.statics)
-	globals[c.name] = func(r *realm) goja.Value { return r.makeClass(c, protoTable, staticTable) }
+	m := &madeClass{webClass: c, proto: tableOf(c.members), static: tableOf(c.statics)}
+	webClasses[c.name] = m
+	globals[c.name] = func(r *realm) goja.Value { return r.makeClass(m) }
 }
 
 func tableOf(list []member) map[string]*member {
@@ -52,34 +62,70 @@ func tableOf(list []member) map[string]*member {
 	return t
 }
 
-func (r *realm) makeClass(c *webClass, protoTable, staticTable map[string]*member) goja.Value {
+// instance makes an object of the named class around state, without running the class's constructor: unless code asks
+// for it there is none, only a prototype.
+func (r *realm) instance(class string, state any) *goja.Object {
+	obj := r.rt.CreateObject(r.classPrototype(class))
+	r.attach(obj, state)
+	return obj
+}
+
+// classPrototype returns the prototype object of the named class, made at first use.
+func (r *realm) classPrototype(class string) *goja.Object {
+	web := r.web()
+	proto := web.prototypes[class]
+	if proto != nil {
+		return proto
+	}
+	c := webClasses[class]
+	var above *goja.Object
+	switch {
+	case c.parent != "":
+		above = r.classPrototype(c.parent)
+	case c.wrapsError:
+		above = r.rt.Get("Error").(*goja.Object).Get("prototype").(*goja.Object)
+	default:
+		above = r.rt.GlobalObject().Prototype().Prototype()
+	}
+	l := r.lazyMembersOf(above, c.proto, c.members)
+	proto = r.rt.CreateObject(l.self)
+	l.owner, l.class = proto, class
+	if web.prototypes == nil {
+		web.prototypes = make(map[string]*goja.Object, 4)
+	}
+	web.prototypes[class] = proto
+	_ = proto.DefineDataPropertySymbol(goja.SymToStringTag, r.rt.ToValue(c.name), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	if c.iterator != "" {
+		_ = proto.DefineDataPropertySymbol(goja.SymIterator, proto.Get(c.iterator), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	}
+	if c.asyncIterator != "" {
+		_ = proto.DefineDataPropertySymbol(r.asyncIteratorSymbol(), proto.Get(c.asyncIterator), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	}
+	return proto
+}
+
+// makeClass makes the constructor.
+func (r *realm) makeClass(c *madeClass) goja.Value {
 	ctor := r.rt.ToValue(func(call goja.ConstructorCall) *goja.Object {
 		if c.construct == nil {
 			panic(r.typeError("Illegal constructor"))
 		}
 		return c.construct(r, call)
 	}).(*goja.Object)
-	name := r.rt.ToValue(c.name)
-	r.nameFunction(ctor, name, c.length)
-	proto := ctor.Get("prototype").(*goja.Object)
-	_ = proto.DefineDataPropertySymbol(goja.SymToStringTag, name, goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
-	above, aboveStatic := proto.Prototype(), ctor.Prototype()
-	switch {
-	case c.parent != "":
-		base := r.global(c.parent).(*goja.Object)
-		above, aboveStatic = base.Get("prototype").(*goja.Object), base
-	case c.wrapsError:
-		above = r.rt.Get("Error").(*goja.Object).Get("prototype").(*goja.Object)
+	r.nameFunction(ctor, r.rt.ToValue(c.name), c.length)
+	proto := r.classPrototype(c.name)
+	_ = ctor.DefineDataProperty("prototype", proto, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
+	_ = proto.DefineDataProperty("constructor", ctor, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	above := ctor.Prototype()
+	if c.parent != "" {
+		above = r.global(c.parent).(*goja.Object)
 	}
-	r.deferMembers(proto, above, protoTable, c.members)
-	if staticTable != nil || aboveStatic != ctor.Prototype() {
-		r.deferMembers(ctor, aboveStatic, staticTable, c.statics)
+	if len(c.statics) > 0 {
+		l := r.lazyMembersOf(above, c.static, c.statics)
+		l.owner, above = ctor, l.self
 	}
-	if c.iterator != "" {
-		_ = proto.DefineDataPropertySymbol(goja.SymIterator, proto.Get(c.iterator), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
-	}
-	if c.asyncIterator != "" {
-		_ = proto.DefineDataPropertySymbol(r.asyncIteratorSymbol(), proto.Get(c.asyncIterator), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	if above != ctor.Prototype() {
+		_ = ctor.SetPrototype(above)
 	}
 	return ctor
 }
@@ -94,56 +140,99 @@ func (r *realm) asyncIteratorSymbol() *goja.Symbol {
 	return web.asyncIterator
 }
 
-// deferMembers arranges that owner gets each member of table when it is first looked for. above is what owner inherits
-// from. The chain becomes owner -> lazyMembers -> above. The lazy object makes a member on owner, where later look-ups
-// find it. The look-up that is under way gets a method or a constant at once; an accessor must run with the right
-// receiver, which the lazy object is not told, so it is made on a second object, shadow, that goes in between lazy
-// object and above at the first accessor, and the look-up finds it there.
-func (r *realm) deferMembers(owner, above *goja.Object, table map[string]*member, list []member) {
-	if len(list) == 0 {
-		_ = owner.SetPrototype(above)
-		return
-	}
-	l := &lazyMembers{r: r, owner: owner, above: above, table: table, list: list}
+// lazyMembersOf makes the object that a prototype, or a constructor, inherits from so that each member of table is made
+// when it is first looked for. above is what it would inherit from otherwise; the chain is
+//
+//	owner -> lazyMembers -> (shadow ->) above
+//
+// A look-up that comes to the lazy object gets a method or a constant at once. An accessor must run with the right
+// receiver, which the lazy object is not told: it is made on a second object, shadow, that goes in at the first
+// accessor, and the lazy object says that it knows nothing, so that the look-up goes on and finds it there. What is
+// looked for twice is worth a property of owner, where later look-ups end.
+func (r *realm) lazyMembersOf(above *goja.Object, table map[string]*member, list []member) *lazyMembers {
+	l := &lazyMembers{r: r, above: above, table: table, list: list}
 	l.self = r.rt.NewDynamicObject(l)
 	_ = l.self.SetPrototype(above)
-	_ = owner.SetPrototype(l.self)
+	return l
 }
 
-// lazyMembers is the object that makes the members of a class, see deferMembers.
+// lazyMembers is the object that makes the members of a class, see lazyMembersOf.
 type lazyMembers struct {
 	r                   *realm
 	self, owner, shadow *goja.Object
 	above               *goja.Object
+	class               string // the class of a prototype, whose constructor is made at first touch too
 	table               map[string]*member
 	list                []member
-	made                map[string]goja.Value // nil for an accessor
+	made                map[string]*madeMember
 }
 
-// touch makes a member. The value is nil for an accessor and for what isn't there.
+// madeMember is a member that was touched: value, or the functions of an accessor.
+type madeMember struct {
+	value, getter, setter goja.Value
+	settled               bool // it is on owner
+}
+
+// touch makes a member, and returns its value: nil for an accessor and for what isn't there.
 func (l *lazyMembers) touch(key string) goja.Value {
-	if v, ok := l.made[key]; ok {
-		return v
+	if m := l.made[key]; m != nil {
+		l.settle(key, m)
+		return m.value
 	}
-	m, ok := l.table[key]
+	def, ok := l.table[key]
 	if !ok {
+		if key == "constructor" && l.class != "" && globals[l.class] != nil {
+			return l.r.global(l.class)
+		}
 		return nil
 	}
+	m := &madeMember{}
+	switch {
+	case def.get != nil:
+		m.getter = l.r.function("get "+def.name, 0, def.get)
+		if def.set != nil {
+			m.setter = l.r.function("set "+def.name, 1, def.set)
+		}
+		if l.shadow == nil {
+			l.shadow = l.r.rt.CreateObject(l.above)
+			_ = l.self.SetPrototype(l.shadow)
+		}
+		_ = l.shadow.DefineAccessorProperty(key, m.getter, m.setter, goja.FLAG_TRUE, goja.FLAG_TRUE)
+	case def.call != nil:
+		m.value = l.r.function(def.name, def.length, def.call)
+	default:
+		m.value = l.r.rt.ToValue(def.value)
+	}
 	if l.made == nil {
-		l.made = make(map[string]goja.Value, 4)
+		l.made = make(map[string]*madeMember, 4)
 	}
-	if m.get != nil && l.shadow == nil {
-		l.shadow = l.r.rt.CreateObject(l.above)
-		_ = l.self.SetPrototype(l.shadow)
+	l.made[key] = m
+	if def.call == nil && def.get == nil {
+		l.settle(key, m) // a constant is read-only, which only a property of owner can say
 	}
-	v := l.r.defineMember(m, l.owner, l.shadow)
-	l.made[key] = v
-	return v
+	return m.value
+}
+
+// settle makes a member a property of owner.
+func (l *lazyMembers) settle(key string, m *madeMember) {
+	if m.settled {
+		return
+	}
+	m.settled = true
+	switch def := l.table[key]; {
+	case m.getter != nil:
+		_ = l.owner.DefineAccessorProperty(key, m.getter, m.setter, goja.FLAG_TRUE, goja.FLAG_TRUE)
+	case def.call != nil:
+		_ = l.owner.DefineDataProperty(key, m.value, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+	default:
+		_ = l.owner.DefineDataProperty(key, m.value, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE)
+	}
 }
 
 func (l *lazyMembers) Get(key string) goja.Value { return l.touch(key) }
 func (l *lazyMembers) Has(key string) bool       { return l.touch(key) != nil }
 
+// Keys lists the methods; accessors are listed by shadow.
 func (l *lazyMembers) Keys() []string {
 	var names []string
 	for i := range l.list {
@@ -156,28 +245,6 @@ func (l *lazyMembers) Keys() []string {
 
 func (l *lazyMembers) Set(string, goja.Value) bool { return false }
 func (l *lazyMembers) Delete(string) bool          { return true }
-
-// defineMember makes m on owner, an accessor on shadow too. It returns the value of what is no accessor.
-func (r *realm) defineMember(m *member, owner, shadow *goja.Object) goja.Value {
-	switch {
-	case m.get != nil:
-		var setter goja.Value
-		getter := r.function("get "+m.name, 0, m.get)
-		if m.set != nil {
-			setter = r.function("set "+m.name, 1, m.set)
-		}
-		_ = owner.DefineAccessorProperty(m.name, getter, setter, goja.FLAG_TRUE, goja.FLAG_TRUE)
-		_ = shadow.DefineAccessorProperty(m.name, getter, setter, goja.FLAG_TRUE, goja.FLAG_TRUE)
-		return nil
-	case m.call != nil:
-		fn := r.function(m.name, m.length, m.call)
-		_ = owner.DefineDataProperty(m.name, fn, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
-		return fn
-	}
-	v := r.rt.ToValue(m.value)
-	_ = owner.DefineDataProperty(m.name, v, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE)
-	return v
-}
 
 // function makes a native function object.
 func (r *realm) function(name string, length int, f nativeFunc) *goja.Object {

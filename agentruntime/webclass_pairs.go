@@ -23,7 +23,7 @@ type pairIterator struct {
 func pairMethods[T any](class string, source func(r *realm, t T) pairSource) []member {
 	iterate := func(kind byte) nativeFunc {
 		return method(func(r *realm, t T, _ goja.FunctionCall) goja.Value {
-			return r.newNative(pairIteratorClass, &pairIterator{src: source(r, t), kind: kind})
+			return r.instance(pairIteratorClass, &pairIterator{src: source(r, t), kind: kind})
 		})
 	}
 	return []member{

@@ -8,6 +8,7 @@ import (
 
 // webState is what the Web APIs keep for a realm, made at first use.
 type webState struct {
+	prototypes    map[string]*goja.Object // of the classes touched so far
 	asyncIterator *goja.Symbol
 	uint8         goja.Constructor
 	view          [3]goja.Callable // buffer, byteOffset and byteLength of a typed array
