@@ -89,12 +89,14 @@ func (a *Agent) Activate(ctx context.Context, cfg ActorConfig) (*Actor, error) {
 
 // construct makes the instance.
 func (x *Actor) construct() error {
-	class, ok := x.r.member(x.r.exports(), x.class).(*goja.Object)
+	class, _ := x.r.member(x.r.exports(), x.class).(*goja.Object)
+	// Unlike Runtime.New, a constructor called so is followed by the promise jobs it made.
+	create, ok := goja.AssertConstructor(class)
 	if !ok {
 		return &RemoteError{Name: "Error", Message: "the script does not export the class " + x.class}
 	}
 	x.state = x.r.actorState(x)
-	made, err := x.r.rt.New(class, x.state, x.r.env())
+	made, err := create(class, x.state, x.r.env())
 	if err != nil {
 		return err
 	}
