@@ -55,3 +55,33 @@ func TestBundledStreams(t *testing.T) {
 		t.Errorf("outcome %s", report.Outcome)
 	}
 }
+
+// An answer that passes through untouched is read to its end, although no code runs for it any more.
+func TestPassedThroughAnswer(t *testing.T) {
+	a := newAgent(t, `export default { fetch() { return fetch("https://upstream.example/") } }`, Config{})
+	upstream := make(chan context.Context, 1)
+	pr, pw := io.Pipe()
+	inv := a.Fetch(context.Background(), &testHost{fetch: func(ctx context.Context, _ Target, _ *Request) (*Response, error) {
+		upstream <- ctx
+		context.AfterFunc(ctx, func() { _ = pw.CloseWithError(context.Cause(ctx)) })
+		return &Response{Status: 200, Header: http.Header{}, Body: pr}, nil
+	}}, get("/"))
+	res, err := inv.Response()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := <-upstream
+	for _, word := range []string{"one", "two"} {
+		go func() { _, _ = pw.Write([]byte(word)) }()
+		buf := make([]byte, 8)
+		n, err := res.Body.Read(buf)
+		if err != nil || string(buf[:n]) != word {
+			t.Fatalf("read %q, %v; the request: %v", buf[:n], err, context.Cause(ctx))
+		}
+	}
+	_ = res.Body.Close()
+	if report := inv.Wait(); report.Outcome != OutcomeOK {
+		t.Errorf("outcome %s", report.Outcome)
+	}
+	<-ctx.Done()
+}
