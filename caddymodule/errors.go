@@ -9,7 +9,6 @@ import (
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/durable"
-	"github.com/gatehouse-edge/gatehouse/record"
 )
 
 // This file is the one place where errors become HTTP.
@@ -19,7 +18,7 @@ const statusClientGone = 499
 
 // httpError is the error for an invocation that gave no answer. The code's own message is in the record and stays out
 // of the answer: handle_errors decides what the client sees.
-func httpError(rec *record.Record, rel *release, err error) error {
+func (v *visit) httpError(rel *release, err error) error {
 	status := http.StatusInternalServerError
 	switch {
 	case errors.Is(err, agentruntime.ErrExceededCPU):
@@ -31,12 +30,13 @@ func httpError(rec *record.Record, rel *release, err error) error {
 	case errors.Is(err, agentruntime.ErrCanceled), errors.Is(err, context.Canceled):
 		status = statusClientGone
 	}
-	return refusal(rec.ID(), status, errors.New("agent "+rel.name+": "+rel.redact(err.Error())))
+	return v.refusal(status, errors.New("agent "+rel.name+": "+rel.redact(err.Error())))
 }
 
-// refusal is the error that Caddy's handle_errors sees: its id is the record's.
-func refusal(id string, status int, err error) error {
-	return caddyhttp.HandlerError{Err: err, StatusCode: status, ID: id}
+// refusal is the error that Caddy's handle_errors sees: its id is the record's, which the client gets as X-Request-Id.
+func (v *visit) refusal(status int, err error) error {
+	v.writer.Header().Set("X-Request-Id", v.rec.ID())
+	return caddyhttp.HandlerError{Err: err, StatusCode: status, ID: v.rec.ID()}
 }
 
 // remoteError is a failure of an actor as the caller's code sees it.

@@ -93,7 +93,7 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	}()
 	resp, err := inv.Response()
 	if err != nil {
-		return httpError(v.rec, rel, err)
+		return v.httpError(rel, err)
 	}
 	if resp == nil {
 		return next.ServeHTTP(w, r)

@@ -75,7 +75,7 @@ func (v *visit) leave(err error) {
 // refuse notes that a stage ended the request, and makes the error that says so to Caddy.
 func (v *visit) refuse(stage string, status int, format string, args ...any) error {
 	v.rec.Write(func(e *record.Entry) { e.Decided.RefusedBy = stage })
-	return refusal(v.rec.ID(), status, fmt.Errorf(stage+": "+format, args...))
+	return v.refusal(status, fmt.Errorf(stage+": "+format, args...))
 }
 
 // placeholder answers the placeholders under http.gatehouse.

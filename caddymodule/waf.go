@@ -95,6 +95,9 @@ func (m *WAF) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return at(m.Place, "waf: %w", err)
 	}
+	if !m.CRS && len(m.Rules) == 0 {
+		return at(m.Place, "waf has no rules: set crs, rules or both")
+	}
 	key := c.Key()
 	v, _, err := wafPool.LoadOrNew(key, func() (caddy.Destructor, error) {
 		e, err := waf.New(c, ctx.Slogger())
@@ -206,6 +209,9 @@ func parseWAF(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	}
 	if !block {
 		m.CRS = true
+	}
+	if !m.CRS && len(m.Rules) == 0 {
+		return nil, d.Err("waf has no rules: add crs, rules FILE or both")
 	}
 	return m, nil
 }
