@@ -69,13 +69,17 @@ func (a *Agent) Activate(ctx context.Context, cfg ActorConfig) (*Actor, error) {
 			if err == nil {
 				err = x.construct()
 			}
+			ready := func() {
+				base.limits = &a.limits
+				base.answer(nil, nil)
+			}
 			switch {
 			case err != nil:
 				r.failed(err, base.fail)
 			case x.root.child != nil:
-				x.ready = func() { base.answer(nil, nil) }
+				x.ready = ready
 			default:
-				base.answer(nil, nil)
+				ready()
 			}
 		})
 	}})
@@ -83,7 +87,6 @@ func (a *Agent) Activate(ctx context.Context, cfg ActorConfig) (*Actor, error) {
 		x.Close(err)
 		return nil, fmt.Errorf("constructing %s: %w", cfg.Class, err)
 	}
-	base.limits = &a.limits
 	return x, nil
 }
 
@@ -208,7 +211,6 @@ func (x *Actor) method(name string) goja.Callable {
 // Alarm runs the alarm handler if an alarm is due, and returns once its outcome, a retry included, is durable. The report's
 // outcome is empty if none was due. An error says that the handler could not be run to its end: the alarm stays.
 func (x *Actor) Alarm(ctx context.Context, host Host) (Report, error) {
-	r := x.r
 	ran := false
 	inv := x.event(ctx, host, alarmWall, func(inv *Invocation) {
 		info, due := x.storage.AlarmStarted()
@@ -231,7 +233,6 @@ func (x *Actor) Alarm(ctx context.Context, host Host) (Report, error) {
 	if report.Outcome == OutcomeExceededWallTime {
 		x.end(&RemoteError{Name: "Error", Message: "the alarm handler took longer than it may", Reset: true})
 	}
-	_ = r
 	return report, err
 }
 
@@ -297,14 +298,28 @@ func (r *realm) lost(inv *Invocation, err error) {
 	inv.abort(OutcomeException, r.actor.Broken())
 }
 
+// resetError is why an actor was reset: what code is told of it, and for the operator the cause.
+type resetError struct {
+	*RemoteError
+	cause error
+}
+
+func (e *resetError) Error() string   { return e.RemoteError.Error() + " (" + e.cause.Error() + ")" }
+func (e *resetError) Unwrap() []error { return []error{e.RemoteError, e.cause} }
+
 // reset ends the actor because of an error of its own. Safe from any goroutine.
 func (x *Actor) reset(cause error) {
-	var remote *RemoteError
-	if errors.As(cause, &remote) && remote.Reset {
-		x.end(remote)
-		return
+	told := &RemoteError{Name: "Error", Message: "The actor was reset because its storage failed; what was not confirmed may be lost.", Retryable: true, Reset: true}
+	if errors.Is(cause, ErrExceededCPU) {
+		told.Message = "The actor was reset because its code used more CPU time than it may."
 	}
-	x.end(&RemoteError{Name: "Error", Message: "The actor was reset: " + cause.Error(), Retryable: true, Reset: true})
+	var remote *RemoteError
+	if errors.As(cause, &remote) {
+		copied := *remote
+		copied.Reset = true
+		told = &copied
+	}
+	x.end(&resetError{told, cause})
 }
 
 // end ends the actor: events in flight fail with reason. Safe from any goroutine; the first call counts.

@@ -247,42 +247,43 @@ func TestActorOneTurnIsOneCommit(t *testing.T) {
 }
 
 func TestActorNothingLeavesBeforeItIsDurable(t *testing.T) {
-	s := newStage(t, `import {DurableObject} from "cloudflare:workers";
+	const source = `import {DurableObject} from "cloudflare:workers";
 		export class A extends DurableObject {
+			stream() { const s = this.ctx.storage; return new Response(new ReadableStream({ async pull(c) { await scheduler.wait(1); s.put("a", 3); c.enqueue(new Uint8Array([1])); c.close() } })) }
 			put() { this.ctx.storage.put("a", 1); return "x" }
-			async fetch(req) { this.ctx.storage.put("a", 2); if (req.url.endsWith("out")) await fetch("https://x.example/"); return new Response("x") } }`).activate()
-	sent := make(chan struct{}, 1)
-	s.host.fetch = func(context.Context, Target, *Request) (*Response, error) {
-		sent <- struct{}{}
-		return &Response{Status: 200}, nil
-	}
+			async fetch(req) { if (req.url.endsWith("stream")) return this.stream(); this.ctx.storage.put("a", 2); if (req.url.endsWith("out")) await fetch("https://x.example/"); return new Response("x") } }`
+
 	for _, c := range []struct {
 		name string
-		do   func()
+		do   func(s *stage)
 	}{
-		{"a result", func() { s.call("put", "") }},
-		{"a response", func() { answer(t, s.actor.Fetch(context.Background(), s.host, get("/"))) }},
-		{"a request", func() { answer(t, s.actor.Fetch(context.Background(), s.host, get("/out"))) }},
+		{"a result", func(s *stage) { s.call("put", "") }},
+		{"a response", func(s *stage) { answer(t, s.actor.Fetch(context.Background(), s.host, get("/"))) }},
+		{"a chunk of a body", func(s *stage) { answer(t, s.actor.Fetch(context.Background(), s.host, get("/stream"))) }},
+		{"a request", func(s *stage) { answer(t, s.actor.Fetch(context.Background(), s.host, get("/out"))) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s.backend.mu.Lock()
-			s.backend.hold = true
-			before := len(s.backend.batches)
-			s.backend.mu.Unlock()
-			done := make(chan struct{})
-			go func() { c.do(); close(done) }()
-			for s.backend.commits() == before {
-				time.Sleep(time.Millisecond)
-			}
-			select {
-			case <-done:
-				t.Fatal("it left before the write was durable")
-			case <-sent:
-				t.Fatal("the request left before the write was durable")
-			case <-time.After(20 * time.Millisecond):
-			}
-			s.backend.release()
-			<-done
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, source).activate()
+				left := false
+				s.host.fetch = func(context.Context, Target, *Request) (*Response, error) {
+					left = true
+					return &Response{Status: 200}, nil
+				}
+				s.backend.hold = true
+				done := make(chan struct{})
+				go func() { c.do(s); left = true; close(done) }()
+				<-time.After(time.Second)
+				synctest.Wait()
+				if s.backend.commits() != 1 {
+					t.Fatal("nothing was written")
+				}
+				if left {
+					t.Fatal("it left before the write was durable")
+				}
+				s.backend.release()
+				<-done
+			})
 		})
 	}
 }

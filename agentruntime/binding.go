@@ -3,6 +3,7 @@ package agentruntime
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/dop251/goja"
@@ -144,7 +145,7 @@ func (e *environment) Delete(key string) bool {
 
 func (e *environment) Keys() []string {
 	keys := slices.Clone(e.r.agent.names)
-	for k := range e.made {
+	for _, k := range slices.Sorted(maps.Keys(e.made)) {
 		if k != originBinding && e.r.agent.bindings[k] == nil {
 			keys = append(keys, k)
 		}

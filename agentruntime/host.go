@@ -17,8 +17,8 @@ type Host interface {
 	// The error of a refused request is a *RefusedError.
 	Fetch(ctx context.Context, target Target, req *Request) (*Response, error)
 
-	// Call runs a public method of the actor that target names. args and the result are values as
-	// Serialize writes them. An exception of the method is a *RemoteError.
+	// Call runs a public method of the actor that target names. args, an array, and the result are structured clones in
+	// the package's own format. An exception of the method is a *RemoteError.
 	Call(ctx context.Context, target Target, method string, args []byte) ([]byte, error)
 
 	// KV does one operation on the key-value namespace bound as op.Binding.

@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/dop251/goja"
@@ -53,7 +54,7 @@ func (o *lazyObject) Delete(key string) bool {
 
 func (o *lazyObject) Keys() []string {
 	keys := slices.Clone(o.names)
-	for k := range o.made {
+	for _, k := range slices.Sorted(maps.Keys(o.made)) {
 		if !slices.Contains(o.names, k) {
 			keys = append(keys, k)
 		}

@@ -23,6 +23,7 @@ func (r *realm) turn(t task) {
 	r.at = s
 	r.meter.begin(r.rt, inv.budget())
 	r.guard(t.run)
+	r.guard(r.runJobs)
 	if len(r.rejections) > 0 {
 		r.guard(r.reportRejections)
 	}
@@ -44,6 +45,17 @@ func (r *realm) guard(fn func()) {
 		}
 	}()
 	fn()
+}
+
+// noProgram is what runJobs runs.
+var noProgram = goja.MustCompile(internalPrefix+"jobs", "", false)
+
+// runJobs runs the promise jobs that native code has made outside of any call: the engine runs jobs when JavaScript
+// returns to Go, and not before.
+func (r *realm) runJobs() {
+	if _, err := r.rt.RunProgram(noProgram); err != nil {
+		r.fault(err)
+	}
 }
 
 func (r *realm) endTurn(inv *Invocation, tripped bool) {

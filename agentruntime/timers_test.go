@@ -1,0 +1,44 @@
+package agentruntime
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+func TestTimers(t *testing.T) {
+	for _, c := range []struct{ name, code, logs string }{
+		{"order", `setTimeout(() => console.log("t0")); queueMicrotask(() => console.log("micro")); Promise.resolve().then(() => console.log("then")); console.log("sync"); await scheduler.wait(5)`, "sync|micro|then|t0"},
+		{"arguments", `setTimeout((a, b) => console.log(a, b), 1, "x", 2); await scheduler.wait(5)`, "x 2"},
+		{"interval", `let n = 0; const id = setInterval(() => { console.log(++n); if (n === 3) clearInterval(id) }, 10); await scheduler.wait(100)`, "1|2|3"},
+		{"cleared before it fires", `const id = setTimeout(() => console.log("no"), 10); clearTimeout(id); clearTimeout(undefined); await scheduler.wait(50)`, ""},
+		{"cleared by another at the same time", `const a = setTimeout(() => { console.log("a"); clearTimeout(b) }, 10); const b = setTimeout(() => { console.log("b"); clearTimeout(a) }, 10); await scheduler.wait(50)`, "one"},
+		{"strange delays", `for (const d of [NaN, -5, "3", null, undefined]) setTimeout(() => console.log("x"), d); await scheduler.wait(50)`, "x|x|x|x|x"},
+		{"an exception does not stop the others", `setTimeout(() => { throw new Error("bad") }, 1); setTimeout(() => console.log("still"), 2); await scheduler.wait(50)`, "still"},
+		{"performance", `const a = performance.now(); await scheduler.wait(25); console.log(Math.round(performance.now() - a), typeof performance.timeOrigin)`, "25 number"},
+		{"setImmediate", `setImmediate(() => console.log("now")); await scheduler.wait(1)`, "now"},
+		{"no function", `try { setTimeout("code") } catch (e) { console.log(e.name) }`, "TypeError"},
+		{"navigator", `console.log(navigator.userAgent)`, "Cloudflare-Workers"},
+		{"self", `console.log(self === globalThis)`, "true"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := newAgent(t, "export default { async fetch() { "+c.code+"; return new Response() } }", Config{})
+			synctest.Test(t, func(t *testing.T) {
+				host := &testHost{}
+				if _, _, err, _ := answer(t, a.Fetch(t.Context(), host, get("/"))); err != nil {
+					t.Fatal(err)
+				}
+				got := strings.ReplaceAll(strings.Join(host.logs(), "|"), "log: ", "")
+				if c.logs == "one" {
+					if got != "a" && got != "b" {
+						t.Fatal(got)
+					}
+					return
+				}
+				if got != c.logs {
+					t.Fatalf("got %s, want %s", got, c.logs)
+				}
+			})
+		})
+	}
+}
