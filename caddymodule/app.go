@@ -125,6 +125,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return err
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(a.Agents)) {
+		if err := a.checkHandlers(name, a.Agents[name]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -215,6 +220,21 @@ func (a *App) checkReferences(name string, c *AgentConfig) error {
 	for _, b := range c.Durable {
 		if b.Agent != "" && a.Agents[b.Agent] == nil {
 			return at(c.Place, "agent %s: durable %s: no agent %s (there are: %s)", name, b.Binding, b.Agent, names(a.Agents))
+		}
+	}
+	return nil
+}
+
+// checkHandlers refuses references to agents whose code does not have what is asked of it.
+func (a *App) checkHandlers(name string, c *AgentConfig) error {
+	for _, t := range c.Tail {
+		if !a.agents[t].release.Load().handles("tail") {
+			return at(c.Place, "agent %s: tail %s: the code of %s has no tail handler; add one to its default export: tail(events, env, ctx)", name, t, t)
+		}
+	}
+	for _, b := range c.Durable {
+		if b.Agent != "" && !a.agents[b.Agent].release.Load().holds(b.Class) {
+			return at(c.Place, "agent %s: durable %s: agent %s has no durable class %s; bind it there as well: durable %s %s", name, b.Binding, b.Agent, b.Class, b.Binding, b.Class)
 		}
 	}
 	return nil

@@ -59,6 +59,14 @@ func (h *AgentHandler) Provision(ctx caddy.Context) error {
 	if h.agent = app.agents[name]; h.agent == nil {
 		return at(h.Place, "agent %s: no such agent; define it in the global gatehouse block (there are: %s), or give a file: agent ./agent.ts", name, names(app.agents))
 	}
+	if h.Inline != nil {
+		if err := app.checkHandlers(name, h.Inline); err != nil {
+			return err
+		}
+	}
+	if !h.agent.release.Load().handles("fetch") {
+		return at(h.Place, "agent %s: the code has no fetch handler, so it can answer no requests; add one to its default export: fetch(request, env, ctx)", name)
+	}
 	return nil
 }
 

@@ -61,6 +61,19 @@ func (r *release) bodyLimit() int64 {
 	return 10 << 20
 }
 
+// handles says whether the code has a handler for the event.
+func (r *release) handles(event string) bool { return slices.Contains(r.agent.Handlers(), event) }
+
+// holds says whether the agent's own actors have the class.
+func (r *release) holds(class string) bool {
+	for _, c := range r.classes {
+		if c.name == class {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *release) version() string { return r.script.Version() }
 
 // newRelease builds and checks the agent's code. The caller gives the release back to the pool. inputs are the files it
@@ -190,6 +203,10 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentrunti
 		return nil, err
 	}
 	r.agent = ag
+	if len(r.crons) > 0 && !r.handles("scheduled") {
+		r.policy.Close()
+		return nil, fmt.Errorf("cron %q: the code has no scheduled handler; add one to the default export, scheduled(controller, env, ctx), or remove the cron", r.crons[0].text)
+	}
 	return r, nil
 }
 
