@@ -20,11 +20,11 @@ func cellGlobal(more string) string {
 	return "\t\tagent cells {\n\t\t\tmain ./cell.ts\n\t\t\tdurable CELL Cell\n\t\t\tdurable OTHER Other\n" + more + "\t\t}\n"
 }
 
-// startCells starts a server that calls methods of cells.
-func startCells(t *testing.T) *server {
+// startCells starts a server that calls methods of cells, with more options of their agent.
+func startCells(t *testing.T, more ...string) *server {
 	t.Helper()
 	return startServer(t, map[string]string{
-		"Caddyfile": site(cellGlobal(""), "\tagent cells"),
+		"Caddyfile": site(cellGlobal(strings.Join(more, "")), "\tagent cells"),
 		"cell.ts":   agentFile(t, "cell.ts"),
 	})
 }
@@ -62,7 +62,17 @@ func ask[T any](s *server, name, method string, args ...any) T {
 	return v
 }
 
-// want fails the test unless the JSON of got and want is the same.
+// run runs a subtest on the server, which fails by itself.
+func (s *server) run(name string, test func(t *testing.T)) {
+	outer := s.t
+	outer.Run(name, func(t *testing.T) {
+		s.t = t
+		defer func() { s.t = outer }()
+		test(t)
+	})
+}
+
+// wantJSON fails the test unless the JSON of got and want is the same.
 func wantJSON(t *testing.T, what, got, want string) {
 	t.Helper()
 	var g, w any
@@ -80,14 +90,14 @@ func wantJSON(t *testing.T, what, got, want string) {
 func TestActor(t *testing.T) {
 	s := startCells(t)
 
-	t.Run("ids", func(t *testing.T) {
+	s.run("ids", func(t *testing.T) {
 		wantJSON(t, "ids", s.get("/caller/ids", 200), `{
 			"stable": true, "distinct": true, "uniqueDiffers": true, "hex": true, "roundTrip": true, "name": "a", "uniqueName": null,
 			"foreign": "TypeError", "garbage": "TypeError", "foreignGet": "TypeError", "otherNamespace": true, "byName": true}`)
 		wantJSON(t, "state under a unique id", s.get("/caller/unique", 200), `"kept under a unique id"`)
 	})
 
-	t.Run("state is kept for each id by itself", func(t *testing.T) {
+	s.run("state is kept for each id by itself", func(t *testing.T) {
 		for range 3 {
 			ask[int](s, "alice", "increment")
 		}
@@ -97,13 +107,13 @@ func TestActor(t *testing.T) {
 		}
 	})
 
-	t.Run("structured clones", func(t *testing.T) {
+	s.run("structured clones", func(t *testing.T) {
 		wantJSON(t, "clones", s.get("/caller/clones", 200), `{
 			"seen": ["[object Map]", "[object Date]", "[object BigInt]", "[object Uint8Array]", "[object Error]", "[object Object]", "[object Undefined]"],
 			"map": true, "date": 86400000, "big": "1180591620717411303424", "bytes": [1, 2, 3], "error": "r", "cycle": true, "nothing": true}`)
 	})
 
-	t.Run("exceptions reach the caller", func(t *testing.T) {
+	s.run("exceptions reach the caller", func(t *testing.T) {
 		var caught []struct {
 			Error         bool
 			Name, Message string
@@ -132,11 +142,11 @@ func TestActor(t *testing.T) {
 		}
 	})
 
-	t.Run("fetch of a stub", func(t *testing.T) {
+	s.run("fetch of a stub", func(t *testing.T) {
 		wantJSON(t, "fetch", s.get("/caller/fetch", 200), `{"method": "POST", "path": "/some/path", "body": "the body", "id": true}`)
 	})
 
-	t.Run("the constructor's work comes before the first event", func(t *testing.T) {
+	s.run("the constructor's work comes before the first event", func(t *testing.T) {
 		type memory struct {
 			Ready    bool
 			Instance string
@@ -164,7 +174,7 @@ func TestActor(t *testing.T) {
 		}
 	})
 
-	t.Run("transactions", func(t *testing.T) {
+	s.run("transactions", func(t *testing.T) {
 		for _, c := range []struct{ end, says, from string }{
 			{"rollback", "done", "null"},
 			{"throw", "RangeError: thrown in the transaction", "null"},
@@ -181,7 +191,7 @@ func TestActor(t *testing.T) {
 		}
 	})
 
-	t.Run("list", func(t *testing.T) {
+	s.run("list", func(t *testing.T) {
 		ask[any](s, "list", "put", map[string]any{"a/1": 1, "a/2": 2, "a/3": 3, "b/1": 4, "é": 5, "z": 6, "\U0001F600": 7})
 		for _, c := range []struct {
 			name    string
@@ -215,7 +225,7 @@ func TestActor(t *testing.T) {
 		}
 	})
 
-	t.Run("deleteAll", func(t *testing.T) {
+	s.run("deleteAll", func(t *testing.T) {
 		ask[any](s, "clear", "put", map[string]any{"a": 1, "b": 2})
 		if at := ask[int64](s, "clear", "setAlarm", time.Now().Add(time.Hour).UnixMilli()); at == 0 {
 			t.Fatal("no alarm was set")
@@ -255,7 +265,7 @@ func together(n int, f func(i int)) {
 func TestOneEventAtATime(t *testing.T) {
 	s := startCells(t)
 	for _, method := range []string{"increment", "slowIncrement", "blockedIncrement"} {
-		t.Run(method, func(t *testing.T) {
+		s.run(method, func(t *testing.T) {
 			const connections, each = 64, 5
 			var mu sync.Mutex
 			seen := map[int]int{}
@@ -281,7 +291,7 @@ func TestOneEventAtATime(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a timer lets others in", func(t *testing.T) {
+	s.run("a timer lets others in", func(t *testing.T) {
 		var mu sync.Mutex
 		most := 0
 		together(16, func(int) {

@@ -144,8 +144,11 @@ func (s *server) start() {
 	s.t.Fatalf("the server does not serve after 30 s:\n%s", s.logged())
 }
 
-// stop ends the server in good order.
-func (s *server) stop() { s.end(os.Interrupt) }
+// stop ends the server in good order. It would wait 5 s for connections on which nothing was ever sent.
+func (s *server) stop() {
+	client.CloseIdleConnections()
+	s.end(os.Interrupt)
+}
 
 // kill ends the server as kill -9 does.
 func (s *server) kill() { s.end(os.Kill) }
