@@ -69,14 +69,14 @@ func New(cfg Config) (*Agent, error) {
 		a.rand = rand.Reader
 	}
 	if err := a.bind(cfg.Bindings); err != nil {
-		return nil, fmt.Errorf("agent %q: %w", cfg.Name, err)
+		return nil, err
 	}
 	host := cfg.Host
 	if host == nil {
 		host = noHost{}
 	}
 	if err := a.load(host); err != nil {
-		return nil, fmt.Errorf("agent %q: %w", cfg.Name, err)
+		return nil, err
 	}
 	return a, nil
 }

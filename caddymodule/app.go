@@ -214,7 +214,7 @@ func (a *App) checkReferences(name string, c *AgentConfig) error {
 	}
 	for _, t := range c.Tail {
 		if a.Agents[t] == nil {
-			return at(c.Place, "agent %s: tail %s: no such agent (there are: %s)", name, t, names(a.Agents))
+			return at(c.Place, "agent %s: tail %s: no such agent; define it in the global gatehouse block (there are: %s)", name, t, names(a.Agents))
 		}
 	}
 	for _, b := range c.Durable {
@@ -309,7 +309,7 @@ func (a *App) openKeyring(dir string) (*secrets.Keyring, error) {
 	case a.Keyring != nil && a.Keyring.Env != "":
 		v, ok := os.LookupEnv(a.Keyring.Env)
 		if !ok {
-			return nil, fmt.Errorf("keyring: the environment variable %s is not set", a.Keyring.Env)
+			return nil, fmt.Errorf("keyring: the environment variable %s is not set; set it to the content of a keyring file, or name a file: keyring file ./keyring.json", a.Keyring.Env)
 		}
 		return secrets.OpenKeyringEnv(v)
 	case a.Keyring != nil && a.Keyring.File != "":

@@ -54,7 +54,7 @@ func (c *EgressConfig) policy(name string) (*egress.Policy, error) {
 	for _, r := range c.Allow {
 		rule, err := egress.ParseRule(r.Host)
 		if err != nil {
-			return nil, at(c.Place, "egress %s: allow %s: %w", name, r.Host, err)
+			return nil, at(c.Place, "%w; write a host like api.example.com, *.example.com or 127.0.0.1:8081, without a scheme or a path (egress %s)", err, name)
 		}
 		rule.Methods, rule.Paths = r.Methods, r.Paths
 		cfg.Allow = append(cfg.Allow, rule)
@@ -68,7 +68,7 @@ func (c *EgressConfig) policy(name string) (*egress.Policy, error) {
 	}
 	p, err := egress.New(cfg)
 	if err != nil {
-		return nil, at(c.Place, "egress %s: %w", name, err)
+		return nil, at(c.Place, "%w", err)
 	}
 	return p, nil
 }

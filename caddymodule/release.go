@@ -139,7 +139,7 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentrunti
 	for _, text := range c.Crons {
 		expr, err := agentruntime.CronSchedule(text)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w; write it as minute, hour, day, month and weekday, for example: \"*/5 * * * *\"", err)
 		}
 		r.crons = append(r.crons, cron{text, expr})
 	}
