@@ -56,54 +56,56 @@ func (r *realm) stringify(v goja.Value) string {
 	return r.str(text)
 }
 
-// replaceJSON makes JSON.parse the parser of this file. With a reviver the engine's own still does the work, on a text
-// that was found not to be nested too deeply.
+// replaceJSON makes JSON.parse the parser of this file. The engine's own is then out of code's reach.
 func (r *realm) replaceJSON() {
-	obj := r.rt.Get("JSON").(*goja.Object)
-	builtin, _ := goja.AssertFunction(obj.Get("parse"))
 	parse := r.function("parse", 2, func(r *realm, call goja.FunctionCall) goja.Value {
-		text := r.str(call.Argument(0))
-		if _, reviver := goja.AssertFunction(call.Argument(1)); !reviver {
-			v, err := r.parseJSON(text)
-			if err != nil {
-				panic(thrownBy(err))
-			}
-			return v
+		v, err := r.parseJSON(r.str(call.Argument(0)))
+		if err != nil {
+			panic(thrownBy(err))
 		}
-		if tooDeep(text) {
-			panic(r.newError("SyntaxError", errTooDeep.Error()))
-		}
-		v, err := builtin(obj, call.Arguments...)
-		if thrown := thrownBy(err); thrown != nil {
-			panic(thrown)
+		if reviver, ok := goja.AssertFunction(call.Argument(1)); ok {
+			root := r.rt.NewObject()
+			_ = root.DefineDataProperty("", v, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+			return r.revive(reviver, root, "", 0)
 		}
 		return v
 	})
-	_ = obj.DefineDataProperty("parse", parse, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	_ = r.rt.Get("JSON").(*goja.Object).DefineDataProperty("parse", parse, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+}
+
+// revive is InternalizeJSONProperty (ECMA-262 25.5.1.1). The reviver can graft what it likes onto the value, so the
+// depth is limited here too.
+func (r *realm) revive(reviver goja.Callable, holder *goja.Object, name string, depth int) goja.Value {
+	if depth > jsonDepth+1 {
+		panic(r.newError("RangeError", errTooDeep.Error()))
+	}
+	v := orUndefined(holder.Get(name))
+	if obj, ok := v.(*goja.Object); ok {
+		item := func(key string) {
+			if item := r.revive(reviver, obj, key, depth+1); goja.IsUndefined(item) {
+				_ = obj.Delete(key)
+			} else {
+				_ = obj.DefineDataProperty(key, item, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+			}
+		}
+		if obj.ClassName() == "Array" {
+			for i := range obj.Get("length").ToInteger() {
+				item(strconv.FormatInt(i, 10))
+			}
+		} else {
+			for _, key := range obj.Keys() {
+				item(key)
+			}
+		}
+	}
+	result, err := reviver(holder, r.rt.ToValue(name), v)
+	if thrown := thrownBy(err); thrown != nil {
+		panic(thrown)
+	}
+	return result
 }
 
 const errTooDeep = jsonError("The JSON text is nested too deeply")
-
-// tooDeep reports whether text, which need not be JSON, is nested deeper than the limit.
-func tooDeep(text string) bool {
-	depth, inString := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '[' || c == '{':
-			if depth++; depth > jsonDepth {
-				return true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
-	}
-	return false
-}
 
 func (p *jsonParser) document() (goja.Value, error) {
 	v, err := p.value()
