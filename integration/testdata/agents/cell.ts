@@ -82,16 +82,16 @@ export class Cell extends DurableObject<Env> {
 		this.ctx.storage.delete("right/" + key);
 	}
 
-	/** Every pair, by key: a half that is missing is null. A value is given as its length and its first part. */
+	/** Every pair, by key: the length and the stamp of each half, null for one that is missing. A value is its stamp,
+	 * repeated: one that is put together from two writes is torn. */
 	async pairs() {
-		const short = (v: string | undefined) => (v === undefined ? null : v.length + ":" + v.split("|")[0]);
 		const all: Record<string, (string | null)[]> = {};
-		for (const [k, v] of await this.ctx.storage.list<string>({ prefix: "left/" })) all[k.slice(5)] = [short(v), null];
-		for (const [k, v] of await this.ctx.storage.list<string>({ prefix: "right/" })) (all[k.slice(6)] ??= [null, null])[1] = short(v);
-		// A value is its stamp, repeated: one that is made of two writes' chunks is torn.
-		for (const v of (await this.ctx.storage.list<string>({ prefix: "left/" })).values()) {
-			const [stamp] = v.split("|");
-			if (v.replaceAll(stamp + "|", "") !== "") throw new Error("torn: " + short(v));
+		for (const [half, prefix] of ["left/", "right/"].entries()) {
+			for (const [k, v] of await this.ctx.storage.list<string>({ prefix })) {
+				const stamp = v.slice(0, v.indexOf("|") + 1);
+				if (v !== stamp.repeat(v.length / stamp.length)) throw new Error("torn: " + k + " begins with " + stamp);
+				(all[k.slice(prefix.length)] ??= [null, null])[half] = v.length + ":" + stamp.slice(0, -1);
+			}
 		}
 		return all;
 	}
