@@ -380,6 +380,7 @@ func TestActorConstructorThrows(t *testing.T) {
 
 func TestActorCPULimitResets(t *testing.T) {
 	s := newStage(t, `export class A { spin() { for (;;) {} } ok() { return 1 } }`).activate()
+	s.agent.limits.CPU = 20 * time.Millisecond
 	inv := s.actor.StartCall(t.Context(), s.host, "spin", args(t, ""))
 	if _, err := inv.Result(); !errors.Is(err, ErrExceededCPU) {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // testHost records what code emits and answers from its functions.
@@ -84,6 +85,9 @@ func buildScript(t testing.TB, source string) *Script {
 func newAgent(t testing.TB, source string, cfg Config) *Agent {
 	t.Helper()
 	cfg.Name, cfg.Script = "test", buildScript(t, source)
+	if cfg.Limits.CPU == 0 {
+		cfg.Limits.CPU = 5 * time.Second // the race detector makes the collector's share of a turn large
+	}
 	a, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
