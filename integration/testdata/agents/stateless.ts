@@ -6,7 +6,7 @@ let inModule = 0;
 
 /** Looks for what an earlier invocation has left, and goes on after its answer where asked to. */
 export default {
-	async fetch(request: Request, _env: unknown, ctx: ExecutionContext): Promise<Response> {
+	async fetch(request: Request, env: { STEP: string }, ctx: ExecutionContext): Promise<Response> {
 		const url = new URL(request.url);
 		globalThis.seen = (globalThis.seen ?? 0) + 1;
 		inModule++;
@@ -14,8 +14,8 @@ export default {
 		if (url.pathname === "/after") {
 			ctx.waitUntil(
 				(async () => {
-					await new Promise((done) => setTimeout(done, 300));
-					console.log("finished after the answer");
+					const step = await fetch(env.STEP);
+					console.log("finished after the answer: " + (await step.text()));
 				})(),
 			);
 		}
