@@ -167,15 +167,21 @@ func (inv *Invocation) waitUntil(v goja.Value) {
 			inv.waits--
 		}
 		if err != nil {
-			r.failedWith(err, func(err error) {
-				inv.emitException(err)
-				inv.mu.Lock()
-				if inv.outcome == "" {
-					inv.outcome = OutcomeException
-				}
-				inv.mu.Unlock()
-			})
+			r.failedWith(err, inv.uncaught)
 		}
 		inv.settle()
 	})
+}
+
+// uncaught writes down an exception beside the answer, and lets it be the outcome. On the loop only.
+func (inv *Invocation) uncaught(err error) {
+	inv.mu.Lock()
+	aborting := inv.aborting
+	if inv.outcome == "" {
+		inv.outcome = OutcomeException
+	}
+	inv.mu.Unlock()
+	if !aborting {
+		inv.emitException(err)
+	}
 }

@@ -113,6 +113,11 @@ func (inv *Invocation) answer(resp *Response, value []byte) {
 		return
 	}
 	inv.answered = true
+	if resp != nil {
+		if d, ok := resp.Body.(*drain); ok {
+			d.answers = inv
+		}
+	}
 	inv.settle()
 	inv.r.gateOutput(func(err error) {
 		if err != nil {

@@ -171,6 +171,8 @@ type drain struct {
 	once    sync.Once
 	closed  chan struct{}
 	release func()
+	// answers is the invocation whose answer the stream is, nil for any other body: nobody can catch what breaks it.
+	answers *Invocation
 }
 
 type drained struct {
@@ -222,14 +224,22 @@ func (d *drain) ask() {
 				if d.rd.s != nil {
 					d.rd.s.cancel(err, func(goja.Value) {})
 				}
-				d.end(d.r.thrownError(err))
+				d.fail(err)
 				return
 			}
 			d.hand(drained{data: append([]byte(nil), b...)})
 		},
 		close: func() { d.end(io.EOF) },
-		fail:  func(err goja.Value) { d.end(d.r.thrownError(err)) },
+		fail:  d.fail,
 	})
+}
+
+func (d *drain) fail(v goja.Value) {
+	err := d.r.thrownError(v)
+	if d.answers != nil {
+		d.answers.uncaught(err)
+	}
+	d.end(err)
 }
 
 func (d *drain) end(err error) {

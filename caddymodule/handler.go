@@ -3,11 +3,13 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -90,23 +92,55 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	gone := context.AfterFunc(r.Context(), cancel)
 	host := &host{rel: rel, rec: v.rec, origin: &origin{next: next, request: r}}
 	v.rec.Hold()
-	inv := rel.agent.Fetch(ctx, host, h.incoming(v, r))
+	in := h.incoming(v, r)
+	body := &measuredBody{ReadCloser: in.Body, left: rel.bodyLimit()}
+	if in.Body != nil {
+		in.Body = body
+	}
+	inv := rel.agent.Fetch(ctx, host, in)
+	whole := false
 	defer func() {
 		gone()
+		left := !whole && r.Context().Err() != nil
 		h.app.edge.work.Go(func() {
-			finish(v.rec, inv.Wait(), true)
+			rep := inv.Wait()
+			if left && rep.Outcome == agentruntime.OutcomeOK {
+				rep.Outcome = agentruntime.OutcomeCanceled
+			}
+			finish(v.rec, rep, true)
 			cancel()
 			v.rec.Release(time.Now())
 		})
 	}()
 	resp, err := inv.Response()
+	if err != nil && body.over.Load() {
+		return v.refusal(http.StatusRequestEntityTooLarge, fmt.Errorf("agent %s: the request body is over the limit of %d bytes", rel.name, rel.bodyLimit()))
+	}
 	if err != nil {
 		return v.httpError(rel, err)
 	}
 	if resp == nil {
+		whole = true
 		return next.ServeHTTP(w, r)
 	}
-	return send(w, resp)
+	err = send(w, resp)
+	whole = err == nil
+	return err
+}
+
+// measuredBody notes that a request's body is longer than it may be. The runtime stops reading there.
+type measuredBody struct {
+	io.ReadCloser
+	left int64
+	over atomic.Bool
+}
+
+func (b *measuredBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		b.over.Store(true)
+	}
+	return n, err
 }
 
 // incoming is the request as code sees it, with the headers that Workers are used to.

@@ -68,6 +68,84 @@ func TestEventsArriveOneByOne(t *testing.T) {
 	}
 }
 
+func TestClientThatLeavesAStream(t *testing.T) {
+	t.Parallel()
+	s, st := stepping(t, "waf")
+	ctx, leave := context.WithCancel(context.Background())
+	defer leave()
+	req, _ := http.NewRequestWithContext(ctx, "GET", s.url("/events"), nil)
+	resp, err := longClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := next(st.asked); err != nil {
+		t.Fatal(err)
+	}
+	st.next <- "first"
+	if line, err := bufio.NewReader(resp.Body).ReadString('\n'); line != "data: first\n" {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	if _, err := next(st.asked); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	r := s.waitFull("the record", ofPath("/events"))
+	want(t, "outcome", r.Outcome, "canceled")
+	want(t, "status", r.Status, 200)
+	want(t, "calls", len(r.Calls), 2)
+}
+
+// TestStreamThatBreaks wants a client to be able to tell a stream that failed from one that ended.
+func TestStreamThatBreaks(t *testing.T) {
+	t.Parallel()
+	s, _ := stepping(t, "waf")
+	resp, err := longClient.Get(s.url("/breaks"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if string(b) != "a part" || err == nil {
+		t.Errorf("got %q, %v; want an error after the part", b, err)
+	}
+	r := s.waitFull("the record", ofPath("/breaks"))
+	if r.Outcome != "exception" || len(r.Exceptions) != 1 || r.Exceptions[0].Message != "the stream broke" {
+		t.Errorf("the record: %s %+v", r.Outcome, r.Exceptions)
+	}
+}
+
+func TestRequestBodyLimit(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, map[string]string{
+		"Caddyfile": site("", "agent ./steps.ts {\n\tlimits {\n\t\trequest_body 1KiB\n\t}\n}"),
+		"steps.ts":  agentFile(t, "steps.ts"),
+	})
+	for _, c := range []struct {
+		name   string
+		size   int
+		body   func(io.Reader) io.Reader
+		status int
+	}{
+		{"within", 1024, func(r io.Reader) io.Reader { return r }, 200},
+		{"over, by its declared length", 1025, func(r io.Reader) io.Reader { return r }, 413},
+		{"within, of unknown length", 1024, func(r io.Reader) io.Reader { return io.MultiReader(r) }, 200},
+		{"over, of unknown length", 64 << 10, func(r io.Reader) io.Reader { return io.MultiReader(r) }, 413},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			resp, err := client.Post(s.url("/length"), "text/plain", c.body(strings.NewReader(strings.Repeat("a", c.size))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			b, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != c.status || c.status == 200 && string(b) != fmt.Sprint(c.size) {
+				t.Errorf("status %d, want %d: %s", resp.StatusCode, c.status, b)
+			}
+		})
+	}
+}
+
 // TestUploadReachesCodeAsItIsSent sends each part of a body only when the code has told of the part before.
 func TestUploadReachesCodeAsItIsSent(t *testing.T) {
 	t.Parallel()

@@ -65,6 +65,7 @@ func TestAttacksAreRefusedBeforeCodeRuns(t *testing.T) {
 			}
 			r := s.waitFull("the record of "+a.name, ofPath(path))
 			want(t, "refused_by", r.RefusedBy, "waf")
+			want(t, "the id that the client is told", resp.Header.Get("X-Request-Id"), r.ID)
 			want(t, "ran", r.Ran, false)
 			want(t, "status", r.Status, 403)
 			want(t, "outcome", r.Outcome, "refused")

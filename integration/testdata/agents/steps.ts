@@ -36,6 +36,21 @@ export default {
 			})();
 			return new Response(readable, { headers: { "Content-Type": "text/event-stream" } });
 		}
+		if (path === "/breaks") {
+			let sent = 0;
+			const broken = new ReadableStream<Uint8Array>({
+				pull(controller) {
+					if (sent++ > 0) {
+						throw new RangeError("the stream broke");
+					}
+					controller.enqueue(new TextEncoder().encode("a part"));
+				},
+			});
+			return new Response(broken);
+		}
+		if (path === "/length") {
+			return new Response(String((await request.text()).length));
+		}
 		if (path === "/upload") {
 			const decoder = new TextDecoder();
 			let seen = 0;
