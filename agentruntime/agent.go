@@ -203,6 +203,9 @@ func (a *Agent) newRealm() *realm {
 	r.loop.turn, r.loop.idle = r.turn, r.idle
 	r.rt.SetTimeSource(a.now)
 	r.rt.SetPromiseRejectionTracker(r.track)
+	if a.script.json {
+		r.replaceJSON()
+	}
 	return r
 }
 

@@ -108,7 +108,7 @@ func BenchmarkTurn(b *testing.B) {
 	m, rt := new(meter), goja.New()
 	b.ReportAllocs()
 	for b.Loop() {
-		m.begin(rt, time.Second)
+		m.begin(rt, time.Second, 0)
 		m.end()
 	}
 }

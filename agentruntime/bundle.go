@@ -116,7 +116,7 @@ func (b *build) run(ctx context.Context) (*Script, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("building %s: %w", b.main, err)
 	}
-	return &Script{program: program, version: versionOf(code), inputs: b.source.inputs(), stacks: stacks}, nil
+	return &Script{program: program, version: versionOf(code), inputs: b.source.inputs(), stacks: stacks, json: strings.Contains(string(code), "JSON")}, nil
 }
 
 // topLevelAwait is how esbuild's message about a module that awaits at its top begins.

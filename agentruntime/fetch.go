@@ -58,15 +58,15 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 			cancel()
 			return nil, err
 		}
-		if res.Body == nil {
-			cancel()
+		if _, whole := res.Body.(interface{ Len() int }); whole || res.Body == nil {
+			cancel() // nothing is still to come
 			return res, nil
 		}
 		res.Body = &fetchedBody{ReadCloser: res.Body, ended: ended}
 		return res, nil
 	}, func(v any) (goja.Value, error) {
 		res := v.(*Response)
-		if res.Body == nil {
+		if _, watched := res.Body.(*fetchedBody); !watched {
 			unwatch()
 		}
 		return r.responseValue(res), nil

@@ -4,7 +4,8 @@ import "sync"
 
 // loop is an isolate's event loop: tasks run one at a time, in order, each followed by the promise jobs it made. It
 // owns no goroutine: a task runs on the goroutine that queued it when the loop is idle (run), or on one started for it
-// (post), and whoever runs goes on until the queue is empty. So an idle actor costs none.
+// (post), and whoever runs goes on until the queue is empty, or hands over to a new goroutine where the one that runs
+// has something of its own to get back to. So an idle actor costs none.
 type loop struct {
 	mu      sync.Mutex
 	queue   []task
@@ -29,17 +30,21 @@ type task struct {
 func (l *loop) post(fn func()) bool {
 	queued, start := l.push(task{run: fn})
 	if start {
-		go l.drain()
+		go l.drain(0)
 	}
 	return queued
 }
+
+// lent is how many tasks a goroutine runs that has queued one and waits for it to be run. In an actor that is never
+// idle it would else run the tasks of others for ever, while its own answer is long there.
+const lent = 16
 
 // run queues t and, when nobody else runs the loop, runs it on this goroutine until the queue is empty. Safe from any
 // goroutine, from a running task too. It reports false once the loop is closed.
 func (l *loop) run(t task) bool {
 	queued, start := l.push(t)
 	if start {
-		l.drain()
+		l.drain(lent)
 	}
 	return queued
 }
@@ -56,8 +61,9 @@ func (l *loop) push(t task) (queued, start bool) {
 	return true, start
 }
 
-func (l *loop) drain() {
-	for {
+// drain runs tasks until there are none; with a limit above 0 it hands over to another goroutine after so many.
+func (l *loop) drain(limit int) {
+	for ran := 1; ; ran++ {
 		l.mu.Lock()
 		if l.head == len(l.queue) {
 			l.queue, l.head = l.queue[:0], 0
@@ -74,6 +80,11 @@ func (l *loop) drain() {
 				l.mu.Unlock()
 				return
 			}
+		}
+		if limit > 0 && ran > limit {
+			l.mu.Unlock()
+			go l.drain(0)
+			return
 		}
 		t := l.queue[l.head]
 		l.queue[l.head] = task{}
@@ -106,7 +117,7 @@ func (l *loop) close(last func()) {
 	l.running = true
 	l.mu.Unlock()
 	if start {
-		l.drain()
+		l.drain(lent)
 	}
 }
 

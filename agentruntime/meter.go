@@ -17,20 +17,27 @@ type meter struct {
 	thread  threadClock
 	start   time.Duration
 	budget  time.Duration
+	grace   time.Duration
 	tripped bool
 	timer   *time.Timer
 }
+
+// cpuGrace is how much longer a turn may run once it is found over its budget. A thread's CPU clock also counts what the
+// thread did for the garbage collector, and what a hypervisor took: a turn of little code that this pushed over its budget
+// ends within the grace, and code that does not end does not.
+const cpuGrace = 5 * time.Millisecond
 
 // overBudget is what an interrupted turn ends with.
 type overBudget struct{}
 
 func (overBudget) Error() string { return "the code used more CPU time than it may" }
 
-// begin starts measuring a turn of rt that may use budget. The caller calls end on the same goroutine.
-func (m *meter) begin(rt *goja.Runtime, budget time.Duration) {
+// begin starts measuring a turn of rt that may use budget, and grace more once it is found over. The caller calls end on
+// the same goroutine.
+func (m *meter) begin(rt *goja.Runtime, budget, grace time.Duration) {
 	lockThread()
 	m.mu.Lock()
-	m.rt, m.budget, m.tripped = rt, max(budget, time.Microsecond), false
+	m.rt, m.budget, m.grace, m.tripped = rt, max(budget, time.Microsecond), grace, false
 	m.thread.here()
 	m.start = m.thread.now()
 	if m.timer == nil {
@@ -65,6 +72,11 @@ func (m *meter) check() {
 	left := m.budget - (m.thread.outside() - m.start)
 	if left > 0 {
 		m.timer.Reset(max(left, 100*time.Microsecond))
+		return
+	}
+	if m.grace > 0 {
+		m.timer.Reset(m.grace)
+		m.grace = 0
 		return
 	}
 	m.tripped = true

@@ -1,6 +1,8 @@
 package agentruntime
 
 import (
+	"reflect"
+
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/parser"
 )
@@ -80,6 +82,8 @@ func (r *realm) prototype(class string) *goja.Object {
 // native is the holder of an object's Go state. Being a DynamicObject it is cheap to make and comes back by Export.
 type native struct{ state any }
 
+var nativeType = reflect.TypeFor[*native]()
+
 func (*native) Get(string) goja.Value       { return nil }
 func (*native) Set(string, goja.Value) bool { return false }
 func (*native) Has(string) bool             { return false }
@@ -108,6 +112,9 @@ func nativeOf[T any](r *realm, v goja.Value) (T, bool) {
 	h, ok := obj.GetSymbol(r.slot).(*goja.Object)
 	if !ok {
 		return zero, false
+	}
+	if h.ExportType() != nativeType {
+		return zero, false // of code's own making, and not all objects survive an Export
 	}
 	n, ok := h.Export().(*native)
 	if !ok {

@@ -21,7 +21,7 @@ func (r *realm) turn(t task) {
 	}
 	inv := s.inv
 	r.at = s
-	r.meter.begin(r.rt, inv.budget())
+	r.meter.begin(r.rt, inv.budget(), inv.grace())
 	r.guard(t.run)
 	r.guard(r.runJobs)
 	if len(r.rejections) > 0 {
@@ -198,4 +198,13 @@ func (inv *Invocation) budget() time.Duration {
 		return inv.limits.CPU
 	}
 	return inv.limits.CPU - inv.cpu
+}
+
+// grace is for turns that something else than their code pushes over the budget. An invocation that has used its limit
+// many times over has no more of it: many short turns would else go on for ever.
+func (inv *Invocation) grace() time.Duration {
+	if !inv.done && inv.cpu > 4*inv.limits.CPU {
+		return 0
+	}
+	return cpuGrace
 }

@@ -166,6 +166,8 @@ func (h *AgentHandler) incoming(v *visit, r *http.Request) *agentruntime.Request
 // headAlone is how long an answer's head waits for the first part of its body.
 const headAlone = 10 * time.Millisecond
 
+var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
 // send writes the code's answer as it comes: what the code has written by itself is flushed by itself.
 func send(w http.ResponseWriter, resp *agentruntime.Response) error {
 	header := w.Header()
@@ -218,9 +220,10 @@ func send(w http.ResponseWriter, resp *agentruntime.Response) error {
 		flush()
 		return nil
 	}
-	buf := make([]byte, 32<<10)
+	buf := copyBuffers.Get().(*[32 << 10]byte)
+	defer copyBuffers.Put(buf)
 	for {
-		n, err := resp.Body.Read(buf)
+		n, err := resp.Body.Read(buf[:])
 		if n > 0 {
 			if err := write(buf[:n]); err != nil {
 				return err
