@@ -30,10 +30,12 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 	gate := make(chan error, 1)
 	r.gateOutput(func(err error) { gate <- err })
 
-	promise, resolve, reject := r.newPromise()
 	unwatch, scope := func() {}, r.scope()
 	ended := cancel
+	var promise goja.Value
+	var resolve, reject func(goja.Value)
 	if signal != nil {
+		promise, resolve, reject = r.newPromise()
 		unwatch = signal.onAbort(func() {
 			cancel()
 			reject(signal.reason)
@@ -71,6 +73,9 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 		}
 		return r.responseValue(res), nil
 	})
+	if signal == nil {
+		return answer
+	}
 	r.upon(answer, resolve, func(err goja.Value) {
 		unwatch()
 		reject(err)
