@@ -83,6 +83,41 @@ func BenchmarkStubCall(b *testing.B) {
 	})
 }
 
+// BenchmarkCounter is a worker that routes a request to an actor's fetch handler, with one read and one write of storage.
+func BenchmarkCounter(b *testing.B) {
+	s := newStage(b, `
+export class A {
+  constructor(state) { this.storage = state.storage; }
+  async fetch() {
+    const count = ((await this.storage.get("count")) ?? 0) + 1;
+    await this.storage.put("count", count);
+    return new Response(String(count));
+  }
+}
+export default {
+  fetch(request, env) {
+    const agent = new URL(request.url).searchParams.get("agent_id") ?? "x";
+    return env.NS.get(env.NS.idFromName(agent)).fetch(request);
+  },
+};`).activate()
+	s.dispatch()
+	ctx := context.Background()
+	req := get("/?agent_id=x")
+	b.ReportAllocs()
+	cpuOf(b, func() {
+		for b.Loop() {
+			inv := s.agent.Fetch(ctx, s.host, req)
+			resp, err := inv.Response()
+			if err != nil {
+				b.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			inv.Wait()
+		}
+	})
+}
+
 // BenchmarkParallelHello is the hello world under 64 callers at a time.
 func BenchmarkParallelHello(b *testing.B) {
 	a := newAgent(b, `export default { fetch() { return new Response("hello") } }`, Config{})

@@ -100,7 +100,7 @@ func (r *realm) outcome(inv *Invocation, v goja.Value, err error, done func(*Inv
 		r.failed(err, inv.fail)
 		return
 	}
-	r.when(v, func(v goja.Value, err error) {
+	r.watch(v, func(v goja.Value, err error) {
 		if err != nil {
 			r.failedWith(err, inv.fail)
 			return

@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"context"
+	"slices"
 
 	"github.com/dop251/goja"
 )
@@ -141,6 +142,45 @@ func (r *realm) when(v goja.Value, fn func(goja.Value, error)) {
 		in(func(v goja.Value) { fn(nil, &thrown{v}) }))
 	if err != nil {
 		fn(nil, err)
+	}
+}
+
+// watched is a promise that is looked at when a turn ends, and what it is wanted for.
+type watched struct {
+	promise *goja.Promise
+	scope   *scope
+	fn      func(goja.Value, error)
+}
+
+// watch is when for what a handler returned. A pending promise is not given a reaction, which would take two function
+// objects, but looked at when each turn ends; fn is then called in the scope that runs now.
+func (r *realm) watch(v goja.Value, fn func(goja.Value, error)) {
+	if obj, ok := v.(*goja.Object); ok {
+		if p := promiseOf(obj); p != nil && p.State() == goja.PromiseStatePending {
+			r.watching = append(r.watching, watched{p, r.at, fn})
+			return
+		}
+	}
+	r.when(v, fn)
+}
+
+// look calls for each watched promise that has settled what it was watched for.
+func (r *realm) look() {
+	for i := 0; i < len(r.watching); {
+		w := r.watching[i]
+		if w.promise.State() == goja.PromiseStatePending {
+			i++
+			continue
+		}
+		r.watching = slices.Delete(r.watching, i, i+1)
+		prev := r.enter(w.scope)
+		if w.promise.State() == goja.PromiseStateRejected {
+			r.forgive(w.promise)
+			w.fn(nil, &thrown{w.promise.Result()})
+		} else {
+			w.fn(w.promise.Result(), nil)
+		}
+		r.leave(prev)
 	}
 }
 

@@ -30,6 +30,7 @@ type realm struct {
 	pending int
 	// faulted is the first error of the turn that no JavaScript can catch.
 	faulted    error
+	watching   []watched
 	rejections []rejection
 	due        []*Invocation // to be looked at when the turn ends
 	over       bool          // the invocation is done, and the isolate with it

@@ -24,6 +24,11 @@ func (r *realm) turn(t task) {
 	r.meter.begin(r.rt, inv.budget(), inv.grace())
 	r.guard(t.run)
 	r.guard(r.runJobs)
+	if n := len(r.watching); n > 0 {
+		if r.guard(r.look); len(r.watching) < n {
+			r.guard(r.runJobs)
+		}
+	}
 	if len(r.rejections) > 0 {
 		r.guard(r.reportRejections)
 	}

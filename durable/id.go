@@ -6,7 +6,9 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
+	"sync"
 )
 
 // ID names an actor within its namespace. The first 16 bytes are random or derived from a name; the last 16
@@ -31,11 +33,15 @@ func (k Key) String() string { return k.Namespace + "/" + k.ID.String() }
 type Namespace struct {
 	name string
 	key  [32]byte
+	macs *sync.Pool // of hash.Hash keyed with key; nil for the zero value
 }
 
 // NewNamespace returns the namespace of that name. The same name always gives the same ids.
 func NewNamespace(name string) Namespace {
-	return Namespace{name: name, key: sha256.Sum256([]byte("gatehouse durable namespace\x00" + name))}
+	n := Namespace{name: name, key: sha256.Sum256([]byte("gatehouse durable namespace\x00" + name))}
+	key := n.key
+	n.macs = &sync.Pool{New: func() any { return hmac.New(sha256.New, key[:]) }}
+	return n
 }
 
 // Name returns the namespace's name.
@@ -47,7 +53,8 @@ func (n Namespace) Key(id ID) Key { return Key{Namespace: n.name, ID: id} }
 // IDFromName returns the id that name always has in this namespace.
 func (n Namespace) IDFromName(name string) ID {
 	var id ID
-	copy(id[:16], n.mac("name", []byte(name)))
+	sum := n.mac("name", []byte(name))
+	copy(id[:16], sum[:])
 	n.seal(&id)
 	return id
 }
@@ -80,13 +87,24 @@ func (n Namespace) IDFromString(text string) (ID, error) {
 	return id, nil
 }
 
-func (n Namespace) seal(id *ID) { copy(id[16:], n.mac("id", id[:16])) }
+func (n Namespace) seal(id *ID) {
+	sum := n.mac("id", id[:16])
+	copy(id[16:], sum[:])
+}
 
 // mac returns an HMAC over data; use separates what the two halves of an id are made from.
-func (n Namespace) mac(use string, data []byte) []byte {
-	h := hmac.New(sha256.New, n.key[:])
+func (n Namespace) mac(use string, data []byte) (sum [32]byte) {
+	var h hash.Hash
+	if n.macs == nil {
+		h = hmac.New(sha256.New, n.key[:])
+	} else {
+		h = n.macs.Get().(hash.Hash)
+		defer n.macs.Put(h)
+		h.Reset()
+	}
 	h.Write([]byte(use))
 	h.Write([]byte{0})
 	h.Write(data)
-	return h.Sum(nil)
+	h.Sum(sum[:0])
+	return sum
 }
