@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -72,5 +74,29 @@ func TestRootClasses(t *testing.T) {
 				t.Fatalf("got %v, %v, want %v", got, err, c.want)
 			}
 		})
+	}
+}
+
+func TestForeignRoots(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("agent.ts", "export default {}")
+	write("wrangler.jsonc", `{"main": "agent.ts", "durable_objects": {"bindings": [{"name": "HALL", "class_name": "Hall"}]},
+		"migrations": [{"tag": "v1", "new_classes": ["Room"]}, {"tag": "v2", "renamed_classes": [{"from": "Room", "to": "Hall"}]}]}`)
+	app := &App{Agents: map[string]*AgentConfig{"house": {Wrangler: filepath.Join(dir, "wrangler.jsonc")}}}
+	guest := &AgentConfig{Main: filepath.Join(dir, "agent.ts"), Durable: []DurableBinding{{Binding: "H", Class: "Hall", Agent: "house"}}}
+	full, _, err := guest.resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.foreignRoots("guest", full); err != nil {
+		t.Fatal(err)
+	}
+	if root := full.roots[full.Durable[0].rootKey("guest")]; root != "Room" {
+		t.Fatalf("the class of the other agent lies under %q, want Room", root)
 	}
 }

@@ -16,7 +16,8 @@ import (
 type resolvedAgent struct {
 	AgentConfig
 	vars map[string]json.RawMessage
-	// roots gives a renamed class its first name, under which its actors' state lies.
+	// roots gives a renamed class its first name, under which its actors' state lies; classes of other agents are
+	// there as AGENT/CLASS.
 	roots map[string]string
 }
 
@@ -28,7 +29,7 @@ func (r resolvedAgent) MarshalJSON() ([]byte, error) {
 // resolve reads the wrangler file, if there is one, under what the Caddyfile says, and replaces placeholders. inputs
 // are the files read.
 func (c *AgentConfig) resolve() (full *resolvedAgent, inputs []string, err error) {
-	full = &resolvedAgent{AgentConfig: *c, vars: map[string]json.RawMessage{}}
+	full = &resolvedAgent{AgentConfig: *c, vars: map[string]json.RawMessage{}, roots: map[string]string{}}
 	if c.Wrangler != "" {
 		w, err := agentruntime.ReadWrangler(c.Wrangler)
 		if err != nil {
@@ -137,4 +138,30 @@ func rootClasses(w *agentruntime.Wrangler) (map[string]string, error) {
 		}
 	}
 	return roots, nil
+}
+
+// rootKey is the binding's class as the key of roots, in the configuration of the agent of that name.
+func (b DurableBinding) rootKey(agent string) string {
+	if b.Agent == "" || b.Agent == agent {
+		return b.Class
+	}
+	return b.Agent + "/" + b.Class
+}
+
+// foreignRoots adds the renames of the classes that c binds from other agents.
+func (a *App) foreignRoots(name string, c *resolvedAgent) error {
+	for _, b := range c.Durable {
+		other := a.Agents[b.Agent]
+		if b.rootKey(name) == b.Class || other == nil {
+			continue
+		}
+		full, _, err := other.resolve()
+		if err != nil {
+			return fmt.Errorf("durable %s: agent %s: %w", b.Binding, b.Agent, err)
+		}
+		if root, ok := full.roots[b.Class]; ok {
+			c.roots[b.rootKey(name)] = root
+		}
+	}
+	return nil
 }

@@ -86,6 +86,9 @@ func (a *App) newRelease(name string, c *AgentConfig) (rel *release, inputs []st
 	if err != nil {
 		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
 	}
+	if err := a.foreignRoots(name, full); err != nil {
+		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
+	}
 	script, err := agentruntime.Build(context.Background(), agentruntime.BuildOptions{Main: full.Main, Log: func(warning string) {
 		a.logger.Warn("agent's code", zap.String("agent", name), zap.String("warning", warning))
 	}})
@@ -150,7 +153,7 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentrunti
 			owner = b.Agent
 		}
 		class := b.Class
-		if root, ok := c.roots[class]; ok && owner == name {
+		if root, ok := c.roots[b.rootKey(name)]; ok {
 			class = root
 		}
 		ns := durable.NewNamespace(owner + "/" + class)
