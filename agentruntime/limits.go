@@ -5,8 +5,8 @@ import "time"
 // Limits bound one invocation. A zero field has its default; there is no way to have none. They mean what they mean at
 // Cloudflare (https://developers.cloudflare.com/workers/platform/limits/).
 type Limits struct {
-	// CPU is the time that may be spent running JavaScript, not counting the time spent waiting. Default 50 ms. In an
-	// actor it is counted for each event, and an actor that passes it is reset.
+	// CPU is the time that may be spent running JavaScript, not counting the time spent waiting. Default 50 ms. Code that
+	// is over it is stopped cpuGrace later. In an actor it is counted for each event, and an actor that passes it is reset.
 	CPU time.Duration
 	// Wall is the time until the head of the answer, or until the end of what has no answer. A body may stream for as
 	// long as somebody reads it. Default 30 s; an alarm has 15 min.
