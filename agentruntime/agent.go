@@ -81,6 +81,9 @@ func New(cfg Config) (*Agent, error) {
 	return a, nil
 }
 
+// Limits returns what bounds an invocation, with the defaults filled in.
+func (a *Agent) Limits() Limits { return a.limits }
+
 // Handlers returns the names of the event handlers that the default export has: fetch, scheduled, tail.
 func (a *Agent) Handlers() []string { return a.handlers }
 

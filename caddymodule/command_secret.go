@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -157,9 +156,6 @@ func vaultFor(cmd *cobra.Command) (*secrets.Vault, error) {
 	vault, err := app.newVault()
 	if err != nil {
 		return nil, fmt.Errorf("secrets: %w", err)
-	}
-	if vault == nil {
-		return nil, errors.New("secrets: there is no store")
 	}
 	return vault, nil
 }

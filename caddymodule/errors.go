@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/durable"
+	"github.com/gatehouse-edge/gatehouse/egress"
 )
 
 // This file is the one place where errors become HTTP.
@@ -55,8 +56,13 @@ func remoteError(err error) error {
 	return &agentruntime.RemoteError{Name: "Error", Message: err.Error()}
 }
 
-// fetchError is a failure of a fetch that the policy allowed, which fetch rejects with a TypeError.
+// fetchError is a failed fetch as code sees it: a refusal of the policy with its code and rule, or, where the policy
+// allowed it, the TypeError that fetch rejects with.
 func fetchError(err error) error {
+	var refused *egress.Refusal
+	if errors.As(err, &refused) {
+		return &agentruntime.RefusedError{Code: refused.Code(), Rule: refused.Rule, Message: refused.Error()}
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

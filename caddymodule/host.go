@@ -62,10 +62,6 @@ func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentrun
 		opt.Redirect = egress.RedirectError
 	}
 	res, err := h.rel.policy.Do(ctx, out, opt)
-	var refused *egress.Refusal
-	if errors.As(err, &refused) {
-		return nil, &agentruntime.RefusedError{Code: refused.Code(), Rule: refused.Rule, Message: refused.Error()}
-	}
 	if err != nil {
 		return nil, fetchError(err)
 	}
@@ -105,10 +101,6 @@ type refusingBody struct{ io.ReadCloser }
 
 func (b refusingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	var refused *egress.Refusal
-	if errors.As(err, &refused) {
-		return n, &agentruntime.RefusedError{Code: refused.Code(), Rule: refused.Rule, Message: refused.Error()}
-	}
 	if err != nil && err != io.EOF {
 		err = fetchError(err)
 	}

@@ -54,12 +54,7 @@ func (r *release) Destruct() error {
 }
 
 // bodyLimit is the largest request body in bytes.
-func (r *release) bodyLimit() int64 {
-	if n := r.config.Limits.RequestBody; n > 0 {
-		return n
-	}
-	return 10 << 20
-}
+func (r *release) bodyLimit() int64 { return r.agent.Limits().RequestBody }
 
 // handles says whether the code has a handler for the event.
 func (r *release) handles(event string) bool { return slices.Contains(r.agent.Handlers(), event) }
