@@ -35,6 +35,12 @@ func (h *testHost) Call(ctx context.Context, target Target, method string, args 
 
 func (h *testHost) KV(ctx context.Context, op KVOp) (KVResult, error) { return h.kv(ctx, op) }
 
+func (h *testHost) Connect(context.Context, string, ConnectOptions) (Conn, error) {
+	return nil, errors.New("no network in this test")
+}
+
+func (h *testHost) Limit(context.Context, string, string) (bool, error) { return true, nil }
+
 func (h *testHost) Secret(_ context.Context, binding string) (string, error) {
 	return h.secret(binding)
 }

@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -24,6 +25,12 @@ type Host interface {
 	// KV does one operation on the key-value namespace bound as op.Binding.
 	KV(ctx context.Context, op KVOp) (KVResult, error)
 
+	// Connect opens a TCP connection to address, host and port, through the agent's egress policy. The caller closes it.
+	Connect(ctx context.Context, address string, opt ConnectOptions) (Conn, error)
+
+	// Limit counts one use of key against the rate limit bound as binding, and reports whether it is within the limit.
+	Limit(ctx context.Context, binding, key string) (bool, error)
+
 	// Secret opens the secret bound as binding. The value must not be kept, logged or put in an error.
 	Secret(ctx context.Context, binding string) (string, error)
 
@@ -41,12 +48,20 @@ const (
 	TargetOrigin
 	// TargetActor is a durable actor of a bound namespace.
 	TargetActor
+	// TargetService is another agent, or another entrypoint of this one, that a service binding names.
+	TargetService
+	// TargetAssets is the folder of static files of an assets binding.
+	TargetAssets
+	// TargetCache is the HTTP cache of the agent: GET matches, PUT stores and PURGE deletes. A request that matches
+	// nothing is answered with 504 (RFC 9111, only-if-cached).
+	TargetCache
 )
 
 // Target names the receiver of a Fetch or a Call.
 type Target struct {
 	Kind TargetKind
-	// Binding is the name under which the agent's configuration binds the namespace. Only for TargetActor.
+	// Binding is the name under which the agent's configuration binds the receiver; of TargetCache the name of the cache,
+	// empty for the default one. Not for TargetEgress and TargetOrigin.
 	Binding string
 	// Actor is the actor's id, 64 hex digits. Only for TargetActor.
 	Actor string
@@ -77,6 +92,50 @@ type Response struct {
 	// URL is the address that answered, after redirects. Only on the way in.
 	URL        string
 	Redirected bool
+	// Socket is the other side's WebSocket if Status is 101, nil otherwise. Who gets the response closes it.
+	Socket Socket
+}
+
+// Socket is one end of a WebSocket whose frames and handshakes another part of the program takes care of. Receive is
+// called by one goroutine at a time; Send and Close are safe for concurrent use.
+type Socket interface {
+	// Receive waits for the next message. After the other side has closed the socket it returns a *CloseError.
+	Receive(ctx context.Context) (Message, error)
+	// Send queues a message and waits while too much is queued already.
+	Send(ctx context.Context, m Message) error
+	// Close begins, or answers, the closing handshake (RFC 6455, section 7). Closing twice does nothing.
+	Close(code int, reason string) error
+}
+
+// Message is one message of a WebSocket.
+type Message struct {
+	Text bool // Data is UTF-8; otherwise it is binary
+	Data []byte
+}
+
+// CloseError is how the other side of a WebSocket closed it.
+type CloseError struct {
+	Code   int // RFC 6455, section 7.4; 1006 if the connection broke
+	Reason string
+}
+
+func (e *CloseError) Error() string {
+	return fmt.Sprintf("the socket was closed with %d %s", e.Code, e.Reason)
+}
+
+// ConnectOptions say how a TCP connection begins.
+type ConnectOptions struct {
+	// TLS says that the connection begins with a TLS handshake, whose certificate must be valid for the host.
+	TLS bool
+}
+
+// Conn is a TCP connection of code's (https://developers.cloudflare.com/workers/runtime-apis/tcp-sockets/).
+type Conn interface {
+	io.ReadWriteCloser
+	// CloseWrite ends what is sent and goes on with what comes.
+	CloseWrite() error
+	// StartTLS turns the connection into a TLS one, whose certificate must be valid for the host it was opened to.
+	StartTLS(ctx context.Context) error
 }
 
 // RefusedError is what Host.Fetch returns when a policy said no. Code sees an Error with this name, code and message.

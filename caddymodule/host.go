@@ -226,6 +226,16 @@ func (h *host) kv(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVRes
 	return agentruntime.KVResult{}, fmt.Errorf("kv %s: unknown operation %d", op.Binding, op.Verb)
 }
 
+// Connect implements agentruntime.Host.
+func (h *host) Connect(context.Context, string, agentruntime.ConnectOptions) (agentruntime.Conn, error) {
+	return nil, errors.New("connect() is not built yet")
+}
+
+// Limit implements agentruntime.Host.
+func (h *host) Limit(_ context.Context, binding, _ string) (bool, error) {
+	return false, fmt.Errorf("ratelimit %s: no such binding", binding)
+}
+
 // Secret implements agentruntime.Host.
 func (h *host) Secret(_ context.Context, binding string) (string, error) {
 	return h.rel.reveal(binding)
