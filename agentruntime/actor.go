@@ -23,6 +23,11 @@ type ActorConfig struct {
 	Storage *durable.Storage
 	// Host is asked by the constructor and what it starts.
 	Host Host
+	// Ended, if not nil, is called once, from any goroutine, with the reason for which the actor cannot be used any more. What
+	// events in flight come to is published after.
+	Ended func(reason error)
+	// Idle, if not nil, is called on the actor's loop when Busy has become false.
+	Idle func()
 }
 
 // Actor is one instance of a class in memory, with an isolate of its own. Its methods are safe for concurrent use.
@@ -43,6 +48,9 @@ type Actor struct {
 	ready    func() // called when no critical section is open any more
 	outgoing []func(error)
 
+	ended func(error)
+	idle  func()
+
 	busy atomic.Bool
 	mu   sync.Mutex
 	live map[*Invocation]struct{}
@@ -54,7 +62,7 @@ type Actor struct {
 // constructor and the critical sections it began have come to their end. The end of ctx ends the actor.
 func (a *Agent) Activate(ctx context.Context, cfg ActorConfig) (*Actor, error) {
 	r := a.newRealm()
-	x := &Actor{r: r, class: cfg.Class, id: cfg.ID, name: cfg.Name, storage: cfg.Storage, gone: make(chan struct{})}
+	x := &Actor{r: r, class: cfg.Class, id: cfg.ID, name: cfg.Name, storage: cfg.Storage, ended: cfg.Ended, idle: cfg.Idle, gone: make(chan struct{})}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	r.actor = x
 	limits := a.limits
@@ -275,7 +283,10 @@ func (x *Actor) commit() {
 	}
 	clear(x.outgoing)
 	x.outgoing = x.outgoing[:0]
-	x.busy.Store(x.r.pending > 0)
+	busy := x.r.pending > 0
+	if x.busy.Swap(busy) && !busy && x.idle != nil {
+		x.idle()
+	}
 	if err := x.storage.Broken(); err != nil {
 		x.reset(err)
 	}
@@ -335,6 +346,9 @@ func (x *Actor) end(reason error) {
 		live = append(live, inv)
 	}
 	x.mu.Unlock()
+	if x.ended != nil {
+		x.ended(reason)
+	}
 	for _, inv := range live {
 		inv.abort(OutcomeException, reason)
 	}

@@ -28,6 +28,9 @@ type Config struct {
 	// Host is what the module may ask while it is evaluated for the first time, in New. Nil refuses everything: a
 	// module that reads a secret at its top level then fails to load.
 	Host Host
+	// Deaf is called, on a goroutine of its own, when code that is over its CPU limit goes on 50 ms of CPU time after it was
+	// told to stop: it is in a native function of the engine, which cannot be stopped. Nil waits until it returns.
+	Deaf func(*Invocation)
 }
 
 // Agent is a deployed script with its bindings: it answers events, each in a fresh runtime, and makes actors. It is
@@ -40,6 +43,7 @@ type Agent struct {
 	limits   Limits
 	now      func() time.Time
 	rand     io.Reader
+	deaf     func(*Invocation)
 	// entrypoint says that the default export is a class, an instance of which handles each event.
 	entrypoint bool
 	handlers   []string
@@ -56,7 +60,7 @@ const quickStart = time.Millisecond
 // it does not export.
 func New(cfg Config) (*Agent, error) {
 	a := &Agent{
-		name: cfg.Name, script: cfg.Script, limits: cfg.Limits.withDefaults(), now: cfg.Now, rand: cfg.Rand,
+		name: cfg.Name, script: cfg.Script, limits: cfg.Limits.withDefaults(), now: cfg.Now, rand: cfg.Rand, deaf: cfg.Deaf,
 		bindings: make(map[string]*Binding, len(cfg.Bindings)),
 	}
 	if a.script == nil {
@@ -202,7 +206,7 @@ func listOr(names []string, none string) string {
 // newRealm makes an isolate in which the module has not been evaluated.
 func (a *Agent) newRealm() *realm {
 	r := newRealm(new(loop))
-	r.agent = a
+	r.agent, r.meter.deaf = a, a.deaf
 	r.loop.turn, r.loop.idle = r.turn, r.idle
 	r.rt.SetTimeSource(a.now)
 	r.rt.SetPromiseRejectionTracker(r.track)

@@ -32,9 +32,23 @@ type BuildOptions struct {
 	Log func(warning string)
 }
 
-// Build bundles the agent's module with everything it imports and compiles the result. What is wrong with the files is
-// reported as a *BuildError; any other error is the end of ctx or a directory that cannot be used.
+// Build bundles the agent's module with everything it imports and compiles the result. Its errors are those of MakeBundle.
 func Build(ctx context.Context, o BuildOptions) (*Script, error) {
+	b, err := MakeBundle(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.Compile()
+	if err != nil {
+		return nil, b.Refusal(err)
+	}
+	return s, nil
+}
+
+// MakeBundle bundles the agent's module with everything it imports. The code is not compiled, which hostile code can make
+// the end of the process that does it. What is wrong with the files is reported as a *BuildError; any other error is the
+// end of ctx or a directory that cannot be used.
+func MakeBundle(ctx context.Context, o BuildOptions) (*Bundle, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("finding the directory %q: %w", o.Dir, err)
@@ -88,7 +102,7 @@ func (b *build) checkMain(given string) error {
 	return nil
 }
 
-func (b *build) run(ctx context.Context) (*Script, error) {
+func (b *build) run(ctx context.Context) (*Bundle, error) {
 	result, err := b.bundle(ctx)
 	if err != nil {
 		return nil, err
@@ -105,18 +119,13 @@ func (b *build) run(ctx context.Context) (*Script, error) {
 	if size := int64(len(code)); size > b.limit {
 		return nil, b.tooLarge(size, result.Metafile)
 	}
-	stacks := &sourceMap{raw: mapping}
-	program, err := compileBundle(string(code), stacks)
-	if err != nil {
-		return nil, b.notCompiled(err, stacks)
-	}
-	for _, p := range propertyEscapes(string(code), stacks) {
+	for _, p := range propertyEscapes(string(code), &sourceMap{raw: mapping}) {
 		b.log(p.String())
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("building %s: %w", b.main, err)
 	}
-	return &Script{program: program, version: versionOf(code), inputs: b.source.inputs(), stacks: stacks, json: strings.Contains(string(code), "JSON")}, nil
+	return &Bundle{Code: string(code), Map: mapping, dir: b.dir, main: b.relative(b.main), version: versionOf(code), inputs: b.source.inputs()}, nil
 }
 
 // topLevelAwait is how esbuild's message about a module that awaits at its top begins.
@@ -296,20 +305,6 @@ func (b *build) tooLarge(size int64, metafile string) error {
 		Problems: []Problem{{File: b.relative(b.main), Text: fmt.Sprintf("the bundle has %d bytes, over the limit of %d", size, b.limit), Help: help}},
 		Inputs:   b.source.inputs(),
 	}
-}
-
-// notCompiled makes the refusal of a bundle that goja does not take, at its place in the author's files.
-func (b *build) notCompiled(err error, stacks *sourceMap) error {
-	p := Problem{File: b.relative(b.main), Text: err.Error(), Help: "The engine lacks this piece of the language; write it another way."}
-	var at *dialectError
-	if errors.As(err, &at) {
-		p.Text = at.text
-		if file, line, col, ok := stacks.position(at.line, at.col); ok {
-			p.File, p.Line, p.Column = file, line, col
-			p.Source = sourceLine(filepath.Join(b.dir, file), line)
-		}
-	}
-	return &BuildError{Problems: []Problem{p}, Inputs: b.source.inputs()}
 }
 
 func (b *build) relative(path string) string {

@@ -8,6 +8,8 @@ var (
 	ErrExceededCPU = errors.New("the code used more CPU time than it may")
 	// ErrExceededWall ends an invocation that had no answer within Limits.Wall.
 	ErrExceededWall = errors.New("the code took longer than it may")
+	// ErrExceededMemory ends an invocation in a process that used more memory than it may.
+	ErrExceededMemory = errors.New("the code used more memory than it may")
 	// ErrCanceled ends an invocation whose caller has gone.
 	ErrCanceled = errors.New("the caller has gone")
 	// ErrClosed is the answer of an actor that was closed.

@@ -246,6 +246,7 @@ const (
 	OutcomeException        Outcome = "exception"
 	OutcomeExceededCPU      Outcome = "exceededCpu"
 	OutcomeExceededWallTime Outcome = "exceededWallTime"
+	OutcomeExceededMemory   Outcome = "exceededMemory"
 	OutcomeCanceled         Outcome = "canceled"
 )
 

@@ -273,6 +273,17 @@ func (inv *Invocation) Response() (*Response, error) {
 	return inv.resp, inv.err
 }
 
+// Ended returns the report if everything is done already, and does not wait.
+func (inv *Invocation) Ended() (Report, bool) {
+	inv.mu.Lock()
+	ended := inv.ended
+	inv.mu.Unlock()
+	if !ended {
+		return Report{}, false
+	}
+	return inv.Wait(), true
+}
+
 // Wait waits until everything is done: the body was read or closed and the waitUntil promises have settled.
 func (inv *Invocation) Wait() Report {
 	inv.mu.Lock()

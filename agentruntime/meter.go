@@ -20,7 +20,13 @@ type meter struct {
 	grace   time.Duration
 	tripped bool
 	timer   *time.Timer
+	inv     *Invocation // whose turn it is; set between turns
+	// deaf, if not nil, is called once when a turn goes on after its interrupt.
+	deaf func(*Invocation)
 }
+
+// obedience is how much CPU time a turn may go on after its interrupt before it counts as deaf.
+const obedience = 50 * time.Millisecond
 
 // cpuGrace is how much more CPU time a turn may use once it is found over its budget. A thread's CPU clock also counts what
 // the thread did for the garbage collector and, on a virtual machine, what the host took from it; 110 ms at once were seen.
@@ -66,7 +72,7 @@ func (m *meter) end() (used time.Duration, tripped bool) {
 func (m *meter) check() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.rt == nil || m.tripped {
+	if m.rt == nil {
 		return
 	}
 	used := m.thread.outside() - m.start
@@ -79,8 +85,23 @@ func (m *meter) check() {
 		m.budget, m.grace = used+m.grace, 0
 		return
 	}
+	if m.tripped {
+		if m.deaf != nil {
+			go m.deaf(m.inv)
+		}
+		return
+	}
+	m.stop(used, overBudget{})
+}
+
+// stop interrupts the turn, and looks again later whether it has obeyed. Called under mu.
+func (m *meter) stop(used time.Duration, reason error) {
 	m.tripped = true
-	m.rt.Interrupt(overBudget{})
+	m.rt.Interrupt(reason)
+	if m.deaf != nil {
+		m.budget, m.grace = used+obedience, 0
+		m.timer.Reset(obedience)
+	}
 }
 
 // halt interrupts the turn of rt that runs now, if one does, for another reason than CPU time. Safe from any goroutine.
@@ -88,7 +109,6 @@ func (m *meter) halt(rt *goja.Runtime, reason error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.rt == rt && rt != nil {
-		m.tripped = true
-		m.rt.Interrupt(reason)
+		m.stop(m.thread.outside()-m.start, reason)
 	}
 }

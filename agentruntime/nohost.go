@@ -22,6 +22,6 @@ func (noHost) Connect(context.Context, string, ConnectOptions) (Conn, error) {
 	return nil, errOutsideEvent
 }
 func (noHost) Limit(context.Context, string, string) (bool, error) { return false, errOutsideEvent }
-func (noHost) KV(context.Context, KVOp) (KVResult, error)     { return KVResult{}, errOutsideEvent }
-func (noHost) Secret(context.Context, string) (string, error) { return "", errOutsideEvent }
-func (noHost) Emit(Event)                                     {}
+func (noHost) KV(context.Context, KVOp) (KVResult, error)          { return KVResult{}, errOutsideEvent }
+func (noHost) Secret(context.Context, string) (string, error)      { return "", errOutsideEvent }
+func (noHost) Emit(Event)                                          {}

@@ -3,6 +3,10 @@ package agentruntime
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/dop251/goja"
 )
@@ -14,6 +18,62 @@ const (
 	internalPrefix = "gatehouse:"
 	bundleName     = internalPrefix + "bundle"
 )
+
+// Bundle is an agent's code with everything it imports, in one piece. Code and Map are all that it takes to compile it, so
+// that another process can.
+type Bundle struct {
+	Code string
+	// Map is the source map of Code, version 3.
+	Map []byte
+
+	dir, main string
+	version   string
+	inputs    []string
+}
+
+// Version returns the first 12 hex digits of the SHA-256 of the code. The same files give the same version.
+func (b *Bundle) Version() string { return b.version }
+
+// Inputs returns the absolute paths, sorted, of every file that the bundle was made from: sources, and the
+// package.json and tsconfig.json files that had a say. The caller must not change the slice.
+func (b *Bundle) Inputs() []string { return b.inputs }
+
+// Compile compiles the bundle. Its error is a *CompileError.
+func (b *Bundle) Compile() (*Script, error) {
+	stacks := &sourceMap{raw: b.Map}
+	program, err := compileBundle(b.Code, stacks)
+	if err != nil {
+		return nil, stacks.compileError(err)
+	}
+	version := b.version
+	if version == "" {
+		version = versionOf([]byte(b.Code))
+	}
+	return &Script{program: program, version: version, inputs: b.inputs, stacks: stacks, json: strings.Contains(b.Code, "JSON")}, nil
+}
+
+// CompileError says that the engine does not take a bundle. The place counts from 1, in Bundle.Code; it is 0 where not known.
+type CompileError struct {
+	Line, Column int
+	Text         string
+}
+
+func (e *CompileError) Error() string { return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Text) }
+
+// Refusal makes the refusal of a bundle that could not be compiled, at its place in the author's files, out of Compile's
+// error. Other errors stay as they are.
+func (b *Bundle) Refusal(err error) error {
+	var at *CompileError
+	if !errors.As(err, &at) {
+		return err
+	}
+	p := Problem{File: b.main, Text: at.Text, Help: "The engine lacks this piece of the language; write it another way."}
+	if file, line, col, ok := (&sourceMap{raw: b.Map}).position(at.Line, at.Column); ok {
+		p.File, p.Line, p.Column = file, line, col
+		p.Source = sourceLine(filepath.Join(b.dir, file), line)
+	}
+	return &BuildError{Problems: []Problem{p}, Inputs: b.inputs}
+}
 
 // Script is an agent's code, bundled and compiled once. It is immutable and safe for concurrent use: each invocation
 // runs the same program in a runtime of its own.

@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,17 +35,31 @@ func (m *sourceMap) position(line, col int) (string, int, int, bool) {
 	if m.consumer == nil || line < 1 || col < 1 {
 		return "", 0, 0, false
 	}
+	file, _, srcLine, srcCol, ok := m.consumer.Source(line, m.unedited(line, col)-1)
+	if !ok || file == "" || strings.Contains(file, internalPrefix) {
+		return "", 0, 0, false
+	}
+	return file, srcLine, srcCol + 1, true
+}
+
+// unedited is a column of the changed bundle in the bundle as esbuild wrote it.
+func (m *sourceMap) unedited(line, col int) int {
 	original := col
 	for _, e := range m.edits {
 		if e.line == line && col > e.col {
 			original -= min(e.grow, col-e.col)
 		}
 	}
-	file, _, srcLine, srcCol, ok := m.consumer.Source(line, original-1)
-	if !ok || file == "" || strings.Contains(file, internalPrefix) {
-		return "", 0, 0, false
+	return original
+}
+
+// compileError is the error of a bundle that was not compiled, for those who know the bundle as esbuild wrote it.
+func (m *sourceMap) compileError(err error) *CompileError {
+	var at *dialectError
+	if !errors.As(err, &at) {
+		return &CompileError{Text: err.Error()}
 	}
-	return file, srcLine, srcCol + 1, true
+	return &CompileError{Line: at.line, Column: m.unedited(at.line, at.col), Text: at.text}
 }
 
 var (

@@ -21,6 +21,7 @@ func (r *realm) turn(t task) {
 	}
 	inv := s.inv
 	r.at = s
+	r.meter.inv = inv
 	r.meter.begin(r.rt, inv.budget(), inv.grace())
 	r.guard(t.run)
 	r.guard(r.runJobs)
