@@ -14,6 +14,7 @@ type event struct {
 	passive, dispatching, trusted bool
 	target, current               goja.Value
 	detail                        goja.Value // of a CustomEvent
+	more                          any        // what the classes of other events hold, such as *messageData
 }
 
 // eventTarget is the state of an EventTarget. States of classes that extend it embed it.

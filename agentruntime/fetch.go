@@ -60,6 +60,10 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 			cancel()
 			return nil, err
 		}
+		if res.Socket != nil {
+			res.Socket = &watchedSocket{Socket: res.Socket, ended: ended}
+			return res, nil
+		}
 		if _, whole := res.Body.(interface{ Len() int }); whole || res.Body == nil {
 			cancel() // nothing is still to come
 			return res, nil
@@ -68,7 +72,7 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 		return res, nil
 	}, func(v any) (goja.Value, error) {
 		res := v.(*Response)
-		if _, watched := res.Body.(*fetchedBody); !watched {
+		if _, watched := res.Body.(*fetchedBody); !watched && res.Socket == nil {
 			unwatch()
 		}
 		return r.responseValue(res), nil

@@ -30,10 +30,11 @@ type Invocation struct {
 	logged    int
 	dropped   int
 	cpu       time.Duration
-	passes    bool // passThroughOnException
-	answered  bool // the handler has come to its end
-	due       bool // to be looked at when the turn ends
-	done      bool // nothing is left to do
+	renewed   time.Duration // of cpu, what was used before the last message of a socket
+	passes    bool          // passThroughOnException
+	answered  bool          // the handler has come to its end
+	due       bool          // to be looked at when the turn ends
+	done      bool          // nothing is left to do
 	lingering *time.Timer
 	secrets   map[string]goja.Value
 

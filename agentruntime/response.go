@@ -18,6 +18,7 @@ type response struct {
 	url        string
 	redirected bool
 	kind       string // default, basic or error
+	socket     *webSocket
 }
 
 func (p *response) held() *body    { return &p.content }
@@ -38,6 +39,14 @@ func (r *realm) responseFrom(v goja.Value) (*Response, error) {
 		return nil, r.failure(fmt.Errorf("the body of the Response has already been used: a Response can be returned once"))
 	}
 	res := &Response{Status: p.status, StatusText: p.statusText, Header: p.header.share(), URL: p.url, Redirected: p.redirected}
+	if p.socket != nil {
+		end, err := p.socket.take()
+		if err != nil {
+			return nil, err
+		}
+		res.Socket = end
+		return res, nil
+	}
 	var size int64
 	res.Body, size = r.bodyReader(&p.content)
 	if p.content.kind == bodyStream && size >= 0 && res.Header.Get("Content-Length") == "" {
@@ -71,6 +80,10 @@ func (r *realm) responseValue(res *Response) *goja.Object {
 		status: res.Status, statusText: res.StatusText, url: res.URL, redirected: res.Redirected, kind: "basic",
 		header: headers{fields: res.Header, immutable: true},
 	}
+	if res.Socket != nil {
+		p.socket = r.receivedSocket(res.Socket)
+		p.socket.protocol = res.Header.Get("Sec-Websocket-Protocol")
+	}
 	if res.Body != nil {
 		if nullBodyStatus(res.Status) {
 			_ = res.Body.Close()
@@ -89,17 +102,14 @@ func nullBodyStatus(status int) bool {
 // initResponse reads the init dictionary of a Response.
 func (r *realm) initResponse(p *response, init goja.Value) {
 	if other, ok := nativeOf[*response](r, init); ok {
-		p.status, p.statusText = other.status, other.statusText
+		p.status, p.statusText, p.socket = other.status, other.statusText, other.socket
 		r.fillHeaders(&p.header, r.headersOf(&other.header, &other.headerObj))
 		return
 	}
 	r.dictionary(init, "the init of a Response")
 	if v := optional(init, "status"); v != nil {
 		n := v.ToInteger()
-		if n == 101 {
-			panic(r.typeError("Responses with status 101 need a WebSocket, which this runtime does not offer."))
-		}
-		if n < 200 || n > 599 {
+		if n != 101 && (n < 200 || n > 599) {
 			panic(r.newError("RangeError", "Responses may only be constructed with status codes in the range 200 to 599, inclusive."))
 		}
 		p.status = int(n)
@@ -114,8 +124,15 @@ func (r *realm) initResponse(p *response, init goja.Value) {
 	if v := optional(init, "headers"); some(v) {
 		r.fillHeaders(&p.header, v)
 	}
-	if some(optional(init, "webSocket")) {
-		panic(r.typeError("A Response with a webSocket is not supported by this runtime."))
+	if v := optional(init, "webSocket"); some(v) {
+		socket, ok := nativeOf[*webSocket](r, v)
+		if !ok {
+			panic(r.typeError("Failed to construct 'Response': member webSocket is not of type WebSocket."))
+		}
+		p.socket = socket
+	}
+	if (p.socket != nil) != (p.status == 101) {
+		panic(r.newError("RangeError", "Responses with a WebSocket must have status code 101, and those with status code 101 a WebSocket."))
 	}
 }
 
@@ -155,7 +172,12 @@ func init() {
 			{name: "url", get: getter(func(r *realm, p *response) goja.Value { return r.rt.ToValue(p.url) })},
 			{name: "redirected", get: getter(func(r *realm, p *response) goja.Value { return r.rt.ToValue(p.redirected) })},
 			{name: "type", get: getter(func(r *realm, p *response) goja.Value { return r.rt.ToValue(p.kind) })},
-			{name: "webSocket", get: getter(func(_ *realm, _ *response) goja.Value { return goja.Null() })},
+			{name: "webSocket", get: getter(func(_ *realm, p *response) goja.Value {
+				if p.socket == nil {
+					return goja.Null()
+				}
+				return p.socket.obj
+			})},
 			{name: "clone", call: method(func(r *realm, p *response, _ goja.FunctionCall) goja.Value {
 				c := *p
 				c.content = r.duplicate(&p.content)
