@@ -67,6 +67,12 @@ func outgoing(from http.Header) (http.Header, error) {
 	return out, nil
 }
 
+// upgrade adds the fields by which the handshake of a WebSocket asks for the connection (RFC 6455, section 4.1).
+func upgrade(header http.Header) {
+	header.Set("Connection", "Upgrade")
+	header.Set("Upgrade", "websocket")
+}
+
 // drop removes fields, however their names are spelled in the map.
 func drop(header http.Header, names []string) {
 	for name := range header {

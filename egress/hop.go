@@ -54,6 +54,10 @@ func (h *hop) send() (*http.Response, error) {
 	}
 	h.status = resp.StatusCode
 	if resp.StatusCode == http.StatusSwitchingProtocols {
+		if conn, ok := resp.Body.(io.ReadWriteCloser); ok && x.opt.WebSocket {
+			resp.Body, resp.Request = &upgraded{ReadWriteCloser: conn, hop: h}, nil
+			return resp, nil
+		}
 		resp.Body.Close()
 		failure := h.newFailure(KindUpgrade)
 		h.finish(0, failure.Kind)
@@ -91,6 +95,9 @@ func (h *hop) prepare() (*http.Request, error) {
 	header, err := outgoing(x.header)
 	if err != nil {
 		return nil, h.refuse(RuleHeader, err.Error())
+	}
+	if x.opt.WebSocket {
+		upgrade(header)
 	}
 	if x.body != nil && p.maxRequest >= 0 && x.length > p.maxRequest {
 		return nil, h.requestTooLarge()

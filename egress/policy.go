@@ -82,6 +82,8 @@ type Policy struct {
 	maxResponse int64 // negative: unlimited
 	timeout     time.Duration
 	transport   *http.Transport
+	dialer      *dialer
+	roots       *x509.CertPool
 	closed      atomic.Bool
 }
 
@@ -121,13 +123,12 @@ func New(config Config) (*Policy, error) {
 		maxResponse: orDefault(config.MaxResponse, DefaultMaxResponse),
 		timeout:     orDefault(config.Timeout, DefaultTimeout),
 	}
-	p.transport = newTransport(config, addresses)
+	p.dialer, p.roots = newDialer(config, addresses), config.Roots
+	p.transport = newTransport(config, p.dialer)
 	return p, nil
 }
 
-// newTransport makes the policy's own connection pool. Proxies of the
-// environment are not consulted: they would dial in our place.
-func newTransport(config Config, addresses *addressSet) *http.Transport {
+func newDialer(config Config, addresses *addressSet) *dialer {
 	d := &dialer{resolver: config.Resolver, addresses: addresses, dial: config.Dial}
 	if d.resolver == nil {
 		d.resolver = systemResolver{&net.Resolver{}}
@@ -135,6 +136,12 @@ func newTransport(config Config, addresses *addressSet) *http.Transport {
 	if d.dial == nil {
 		d.dial = (&net.Dialer{}).DialContext
 	}
+	return d
+}
+
+// newTransport makes the policy's own connection pool. Proxies of the
+// environment are not consulted: they would dial in our place.
+func newTransport(config Config, d *dialer) *http.Transport {
 	return &http.Transport{
 		Proxy:                  nil,
 		DialContext:            d.DialContext,

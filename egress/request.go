@@ -23,6 +23,9 @@ const (
 type Options struct {
 	// Redirect is the mode; RedirectFollow by default.
 	Redirect RedirectMode
+	// WebSocket says that the request is a WebSocket's handshake (RFC 6455, section 4.1): its fields pass. A response with
+	// status 101 then has a Body that is an io.ReadWriteCloser; the policy's size limits do not bound it.
+	WebSocket bool
 	// Observe, when set, is called once for each hop, when it was refused, when
 	// it failed, or when its response body ended: read to its end, failed, or
 	// closed. It is called from the goroutine that does so and must not block.

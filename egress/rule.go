@@ -174,8 +174,11 @@ func (s *ruleSet) decide(t target, method string) verdict {
 // fit returns how far the request got through the rule, and why it got no
 // further.
 func (r *rule) fit(t target, method string) (stage int, reason string) {
-	if r.port != t.port && (r.port != 0 || t.port != defaultPort(t.scheme)) {
+	if r.port != t.port && (r.port != 0 || t.scheme == schemeTCP || t.port != defaultPort(t.scheme)) {
 		return 1, "the rule does not allow the port"
+	}
+	if t.scheme == schemeTCP && len(r.methods)+len(r.paths) > 0 {
+		return 2, "the rule allows HTTP requests of certain methods or paths, not connections"
 	}
 	if len(r.methods) > 0 && !slices.Contains(r.methods, method) {
 		return 2, "the rule does not allow the method"

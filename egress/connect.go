@@ -1,0 +1,168 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// schemeTCP is the scheme of a target that is a connection and not a request.
+const schemeTCP = "tcp"
+
+// Conn is a connection that a policy has opened. It is reported once, when it is closed.
+type Conn struct {
+	net.Conn
+	host    string
+	policy  *Policy
+	call    Call
+	begun   time.Time
+	observe func(Call)
+	in, out *atomic.Int64
+	once    *sync.Once
+}
+
+// Connect opens a TCP connection to address, a host and a port. One allow rule must name the host together with the port
+// and be without methods and paths; the addresses are decided as those of requests are. observe, when set, is called once:
+// when the connection was refused, has failed or was closed. The error is a *Refusal or a *Failure.
+func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)) (*Conn, error) {
+	begun := time.Now()
+	report := func(c Call) {
+		if observe != nil {
+			c.Duration = time.Since(begun)
+			observe(c)
+		}
+	}
+	call := Call{Policy: p.Name(), Method: "CONNECT", Scheme: schemeTCP, Decision: Refused}
+	refuse := func(rule, reason string) (*Conn, error) {
+		call.Rule, call.Reason = rule, reason
+		report(call)
+		r := &Refusal{Policy: call.Policy, Method: call.Method, Host: call.Host, Rule: rule, Reason: reason}
+		if call.Host != "" {
+			r.Origin = target{scheme: schemeTCP, host: call.Host, port: call.Port}.origin()
+		}
+		return nil, r
+	}
+	if p == nil || p.dialer == nil {
+		return refuse(RuleNoPolicy, "the agent has no egress policy")
+	}
+	host, port, err := splitHostPort(address)
+	if err == nil && port == 0 {
+		err = errors.New("the address has no port")
+	}
+	if err != nil {
+		return refuse(RuleHost, err.Error())
+	}
+	name, addr, err := parseHost(host)
+	if err != nil {
+		return refuse(RuleHost, err.Error())
+	}
+	t := target{scheme: schemeTCP, host: name, addr: addr, port: port}
+	call.Host, call.Port = name, port
+	v := p.rules.decide(t, call.Method)
+	if !v.allow {
+		return refuse(v.rule, v.reason)
+	}
+	call.Rule = v.rule
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	conn, err := p.dialer.DialContext(ctx, "tcp", net.JoinHostPort(name, strconv.Itoa(int(port))))
+	if err != nil {
+		if refused, ok := errors.AsType[*dialRefusal](err); ok {
+			return refuse(RuleAddress, refused.reason)
+		}
+		f := &Failure{Policy: call.Policy, Method: call.Method, Origin: t.origin(), Kind: KindConnect}
+		if failed, ok := errors.AsType[*dialFailure](err); ok {
+			f.Kind = failed.kind
+		}
+		call.Decision, call.Reason = Allowed, f.Kind
+		report(call)
+		return nil, f
+	}
+	call.Decision = Allowed
+	return &Conn{Conn: conn, host: name, policy: p, call: call, begun: begun, observe: observe,
+		in: new(atomic.Int64), out: new(atomic.Int64), once: new(sync.Once)}, nil
+}
+
+// StartTLS does the client's part of a TLS handshake over c, which must not be used any more. The certificate must be
+// valid for the host that c was opened to.
+func (c *Conn) StartTLS(ctx context.Context) (*Conn, error) {
+	over := *c
+	secured := tls.Client(c, &tls.Config{ServerName: c.host, RootCAs: c.policy.roots, MinVersion: tls.VersionTLS12})
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = c.Close()
+		return nil, &Failure{Policy: c.call.Policy, Method: c.call.Method, Origin: target{scheme: schemeTCP, host: c.host, port: c.call.Port}.origin(), Kind: KindTLS}
+	}
+	over.Conn = secured
+	over.in, over.out = new(atomic.Int64), new(atomic.Int64) // the bytes are counted beneath
+	return &over, nil
+}
+
+// CloseWrite ends what is sent.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.in.Add(int64(n))
+	return n, err
+}
+
+func (c *Conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.out.Add(int64(n))
+	return n, err
+}
+
+// Close ends the connection and reports it.
+func (c *Conn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		if c.observe != nil {
+			done := c.call
+			done.BytesIn, done.BytesOut, done.Duration = c.in.Load(), c.out.Load(), time.Since(c.begun)
+			c.observe(done)
+		}
+	})
+	return err
+}
+
+// upgraded is the connection of a WebSocket. Its hop is reported when it is closed.
+type upgraded struct {
+	io.ReadWriteCloser
+	hop  *hop
+	in   atomic.Int64
+	once sync.Once
+}
+
+func (u *upgraded) Read(p []byte) (int, error) {
+	n, err := u.ReadWriteCloser.Read(p)
+	u.in.Add(int64(n))
+	return n, err
+}
+
+func (u *upgraded) Write(p []byte) (int, error) {
+	n, err := u.ReadWriteCloser.Write(p)
+	u.hop.sent.Add(int64(n))
+	return n, err
+}
+
+func (u *upgraded) Close() error {
+	err := u.ReadWriteCloser.Close()
+	u.once.Do(func() {
+		u.hop.finish(u.in.Load(), "")
+		u.hop.release()
+	})
+	return err
+}
