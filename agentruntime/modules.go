@@ -13,7 +13,18 @@ var workersProgram = goja.MustCompile(internalPrefix+"workers", `({
 func init() {
 	globals["__modules"] = func(r *realm) goja.Value {
 		return r.lazy(func(name string) goja.Value {
-			if name != "cloudflare:workers" {
+			switch name {
+			case "cloudflare:workers":
+			case "cloudflare:sockets":
+				return r.lazy(func(key string) goja.Value {
+					if key != "connect" {
+						return nil
+					}
+					return r.function(key, 1, func(r *realm, call goja.FunctionCall) goja.Value {
+						return r.connect(call.Argument(0), call.Argument(1))
+					})
+				}, "connect")
+			default:
 				return nil
 			}
 			v, err := r.rt.RunProgram(workersProgram)
@@ -22,6 +33,6 @@ func init() {
 			}
 			_ = v.(*goja.Object).Set("env", r.env())
 			return v
-		}, "cloudflare:workers")
+		}, "cloudflare:workers", "cloudflare:sockets")
 	}
 }

@@ -25,11 +25,16 @@ func (r *realm) start(work func(ctx context.Context) (any, error), settle func(a
 	return promise
 }
 
-// send is start for what leaves the isolate: work waits for the output gate, and is counted as a subrequest.
+// send is startGated for what is counted as a subrequest.
 func (r *realm) send(work func(ctx context.Context) (any, error), settle func(any) (goja.Value, error)) goja.Value {
 	if err := r.subrequest(); err != nil {
 		return r.rejected(r.errorValue(err))
 	}
+	return r.startGated(work, settle)
+}
+
+// startGated is start for what leaves the isolate: work waits for the output gate.
+func (r *realm) startGated(work func(ctx context.Context) (any, error), settle func(any) (goja.Value, error)) goja.Value {
 	if r.actor == nil {
 		return r.start(work, settle)
 	}

@@ -32,8 +32,8 @@ type webSocket struct {
 	end           Socket // nil while connecting
 	state         socketState
 	url, protocol string
-	blobs         bool // binaryType is blob
-	halfOpen      bool // a close of the other side is not answered by itself
+	blobs         bool       // binaryType is blob
+	halfOpen      bool       // a close of the other side is not answered by itself
 	mate          *webSocket // the other end of a pair
 	inv           *invocation
 	release       func() // lets the invocation end; does nothing while the other side is of the same isolate

@@ -123,6 +123,10 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 		whole = true
 		return next.ServeHTTP(w, r)
 	}
+	if resp.Socket != nil {
+		whole = true // how a socket ends is not for the answer to say
+		return v.serveSocket(w, r, resp)
+	}
 	err = send(w, resp)
 	whole = err == nil
 	return err

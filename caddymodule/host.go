@@ -30,10 +30,16 @@ type host struct {
 func (h *host) Fetch(ctx context.Context, target agentruntime.Target, req *agentruntime.Request) (*agentruntime.Response, error) {
 	switch target.Kind {
 	case agentruntime.TargetEgress:
+		if isUpgrade(req.Header) {
+			return h.dialSocket(ctx, req)
+		}
 		return h.egress(ctx, req)
 	case agentruntime.TargetOrigin:
 		if h.origin == nil {
 			return nil, errors.New("env.ORIGIN: there is no origin behind this invocation; only the handler of a request has one")
+		}
+		if isUpgrade(req.Header) {
+			return nil, errors.New("env.ORIGIN: a WebSocket of the origin can't pass through code; return nothing, and the origin answers the client itself")
 		}
 		return h.origin.fetch(ctx, h.rec, req)
 	case agentruntime.TargetActor:
@@ -224,11 +230,6 @@ func (h *host) kv(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVRes
 		return res, err
 	}
 	return agentruntime.KVResult{}, fmt.Errorf("kv %s: unknown operation %d", op.Binding, op.Verb)
-}
-
-// Connect implements agentruntime.Host.
-func (h *host) Connect(context.Context, string, agentruntime.ConnectOptions) (agentruntime.Conn, error) {
-	return nil, errors.New("connect() is not built yet")
 }
 
 // Limit implements agentruntime.Host.
