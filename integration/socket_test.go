@@ -107,7 +107,9 @@ func TestWebSockets(t *testing.T) {
 	if err := conn.Close(4003, "mine"); err != nil {
 		t.Fatal(err)
 	}
-	rec := s.waitFull("the socket's record", func(r fullRecord) bool { return r.Status == 101 && len(r.Logs) > 0 && strings.Contains(r.Logs[0].Message, "4003") })
+	rec := s.waitFull("the socket's record", func(r fullRecord) bool {
+		return r.Status == 101 && len(r.Logs) > 0 && strings.Contains(r.Logs[0].Message, "4003")
+	})
 	want(t, "the log", rec.Logs[0].Message, "closed 4003 mine")
 	want(t, "the outcome", rec.Outcome, "ok")
 
@@ -145,4 +147,3 @@ func TestTCPConnections(t *testing.T) {
 	want(t, "a refused connection", s.get("/tcp?to=127.0.0.1:1", 200), "EGRESS_DENIED")
 	want(t, "a refused name", s.get("/tcp?to=example.com:443", 200), "EGRESS_DENIED")
 }
-
