@@ -101,7 +101,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"a name that an imported file does not export", "agent.ts", map[string]string{"agent.ts": `import { y } from "./x"; export default y`, "x.ts": "export const x = 1"}, 0},
 		{"a name of cloudflare:workers not built", "agent.ts", agent("import { WorkflowEntrypoint } from 'cloudflare:workers'\nexport class W extends WorkflowEntrypoint {}"), 0},
 		{"the same through a namespace", "agent.ts", agent("import * as c from 'cloudflare:workers'\nexport class W extends c.WorkflowEntrypoint {}"), 0},
-		{"another module of cloudflare", "agent.ts", agent("import { connect } from 'cloudflare:sockets'\nconnect()"), 0},
+		{"another module of cloudflare", "agent.ts", agent("import { connect } from 'cloudflare:email'\nconnect()"), 0},
 		{"a module of Node.js", "agent.ts", agent("\n\timport fs from 'node:fs'\nexport default fs"), 0},
 		{"a module of Node.js without its prefix", "agent.ts", agent("import fs from 'fs'\nexport default fs"), 0},
 		{"a missing file", "agent.ts", agent("import e from './e'\nexport default e"), 0},
