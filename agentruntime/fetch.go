@@ -27,6 +27,10 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 	inv := r.current()
 	host := inv.host()
 	ctx, cancel := context.WithCancel(inv.ctx())
+	var places connections
+	if target.Kind == TargetEgress || target.Kind == TargetCache {
+		places = inv.connections()
+	}
 	gate := make(chan error, 1)
 	r.gateOutput(func(err error) { gate <- err })
 
@@ -55,7 +59,17 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		res, err := host.Fetch(ctx, target, req)
+		var res *Response
+		ask := func() (err error) {
+			res, err = host.Fetch(ctx, target, req)
+			return err
+		}
+		var err error
+		if places == nil {
+			err = ask()
+		} else {
+			err = places.during(ctx, ask)
+		}
 		if err != nil {
 			cancel()
 			return nil, err

@@ -37,6 +37,7 @@ type Invocation struct {
 	done      bool          // nothing is left to do
 	lingering *time.Timer
 	secrets   map[string]goja.Value
+	waiting   connections
 
 	mu       sync.Mutex
 	c        context.Context // made at first use
@@ -117,6 +118,11 @@ func (inv *Invocation) answer(resp *Response, value []byte) {
 	if resp != nil {
 		if d, ok := resp.Body.(*drain); ok {
 			d.answers = inv
+		}
+		if err := inv.limitAnswer(resp); err != nil {
+			inv.answered = false
+			inv.fail(err)
+			return
 		}
 	}
 	inv.settle()

@@ -57,8 +57,9 @@ type kvBinding struct {
 }
 
 func (ns *kvBinding) do(op KVOp, settle func(KVResult) (goja.Value, error)) goja.Value {
-	host := ns.r.current().host()
-	return ns.r.send(func(ctx context.Context) (any, error) { return host.KV(ctx, op) },
+	inv := ns.r.current()
+	host := inv.host()
+	return ns.r.send(inv.connected(func(ctx context.Context) (any, error) { return host.KV(ctx, op) }),
 		func(res any) (goja.Value, error) { return settle(res.(KVResult)) })
 }
 
@@ -106,8 +107,9 @@ func (ns *kvBinding) get(call goja.FunctionCall, withMetadata bool) goja.Value {
 	if kind != "text" && kind != "json" {
 		panic(r.typeError(`a get() of several keys returns "text" or "json" only`))
 	}
-	host := r.current().host()
-	return r.send(func(ctx context.Context) (any, error) {
+	inv := r.current()
+	host := inv.host()
+	return r.send(inv.connected(func(ctx context.Context) (any, error) {
 		found := make([]KVResult, len(keys))
 		for i, key := range keys {
 			var err error
@@ -116,7 +118,7 @@ func (ns *kvBinding) get(call goja.FunctionCall, withMetadata bool) goja.Value {
 			}
 		}
 		return found, nil
-	}, func(res any) (goja.Value, error) {
+	}), func(res any) (goja.Value, error) {
 		return r.mapOf(len(keys), func(i int) (goja.Value, goja.Value, error) {
 			v, err := ns.entry(res.([]KVResult)[i], kind, withMetadata)
 			return r.rt.ToValue(keys[i]), v, err
@@ -210,7 +212,9 @@ func (ns *kvBinding) putStream(op KVOp, v *goja.Object, done func(KVResult) (goj
 	if err != nil {
 		return r.rejected(r.errorValue(err))
 	}
-	host := r.current().host()
+	inv := r.current()
+	host := inv.host()
+	ask := inv.connected(func(ctx context.Context) (any, error) { return host.KV(ctx, op) })
 	return r.send(func(ctx context.Context) (any, error) {
 		if resp.Body != nil {
 			defer resp.Body.Close()
@@ -223,7 +227,7 @@ func (ns *kvBinding) putStream(op KVOp, v *goja.Object, done func(KVResult) (goj
 			}
 			op.Value = data
 		}
-		return host.KV(ctx, op)
+		return ask(ctx)
 	}, func(res any) (goja.Value, error) { return done(res.(KVResult)) })
 }
 

@@ -4,9 +4,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
 )
 
 // AgentConfig is one agent: its code, what it is bound to, and its limits.
@@ -49,10 +52,18 @@ type AgentLimits struct {
 	CPU caddy.Duration `json:"cpu,omitempty"`
 	// Wall is the time from the request to the end of the answer; default 30 s.
 	Wall caddy.Duration `json:"wall,omitempty"`
+	// Startup is the time that evaluating the module may take; default 1 s.
+	Startup caddy.Duration `json:"startup,omitempty"`
+	// Memory is what the process that runs the code may use in bytes; default 128 MiB.
+	Memory int64 `json:"memory,omitempty"`
 	// Subrequests is how many requests one invocation may send; default 50.
 	Subrequests int `json:"subrequests,omitempty"`
+	// Connections is how many requests of one invocation may wait for their answer at once; default 6.
+	Connections int `json:"connections,omitempty"`
 	// RequestBody is the largest request body in bytes; default 10 MiB.
 	RequestBody int64 `json:"request_body,omitempty"`
+	// ResponseBody is the largest body of an answer in bytes; default no limit.
+	ResponseBody int64 `json:"response_body,omitempty"`
 	// Logs is how much one invocation may log, in bytes; default 256 KiB.
 	Logs int `json:"logs,omitempty"`
 }
@@ -97,8 +108,12 @@ const agentOptions = "main, wrangler, durable, kv, var, secret, analytics, cron,
 //		limits {
 //			cpu <duration>
 //			wall <duration>
+//			startup <duration>
+//			memory <size>
 //			subrequests <number>
+//			connections <number>
 //			request_body <size>
+//			response_body <size>
 //			logs <size>
 //		}
 //	}
@@ -220,24 +235,38 @@ func parseLimits(d *caddyfile.Dispenser, l *AgentLimits) error {
 			l.CPU, err = durationArg(d)
 		case "wall":
 			l.Wall, err = durationArg(d)
+		case "startup":
+			l.Startup, err = durationArg(d)
+		case "memory":
+			l.Memory, err = sizeArg(d)
 		case "subrequests":
 			l.Subrequests, err = intArg(d, 1, 1<<20)
+		case "connections":
+			l.Connections, err = intArg(d, 1, 1<<10)
 		case "request_body":
 			l.RequestBody, err = sizeArg(d)
+		case "response_body":
+			l.ResponseBody, err = sizeArg(d)
 		case "logs":
 			var n int64
 			n, err = sizeArg(d)
 			l.Logs = int(n)
-		case "memory", "connections":
-			return refuseOption(d, d.Val()+" of limits")
 		default:
-			return unknownOption(d, "limits", "cpu, wall, subrequests, request_body and logs")
+			return unknownOption(d, "limits", "cpu, wall, startup, memory, subrequests, connections, request_body, response_body and logs")
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// runtime is the limits as the runtime takes them.
+func (l AgentLimits) runtime() agentruntime.Limits {
+	return agentruntime.Limits{
+		CPU: time.Duration(l.CPU), Wall: time.Duration(l.Wall), Startup: time.Duration(l.Startup), Memory: l.Memory,
+		Subrequests: l.Subrequests, Connections: l.Connections, RequestBody: l.RequestBody, ResponseBody: l.ResponseBody, Logs: l.Logs,
+	}
 }
 
 func ext(path string) string { return strings.ToLower(filepath.Ext(path)) }

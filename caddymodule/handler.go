@@ -247,6 +247,7 @@ func send(w http.ResponseWriter, resp *agentruntime.Response) error {
 func finish(rec *record.Record, rep agentruntime.Report, outermost bool) {
 	rec.Write(func(e *record.Entry) {
 		e.Out.CPUMillis += record.Millis(rep.CPU)
+		e.Out.Subrequests += rep.Subrequests
 		e.Out.LogsDropped += rep.LogsDropped
 		if outermost {
 			e.Out.Outcome = string(rep.Outcome)

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -190,11 +189,7 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentrunti
 		r.policy = p
 	}
 	ag, err := agentruntime.New(agentruntime.Config{
-		Name: name, Script: script, Bindings: bindings,
-		Limits: agentruntime.Limits{
-			CPU: time.Duration(c.Limits.CPU), Wall: time.Duration(c.Limits.Wall), Subrequests: c.Limits.Subrequests,
-			RequestBody: c.Limits.RequestBody, Logs: c.Limits.Logs,
-		},
+		Name: name, Script: script, Bindings: bindings, Limits: c.Limits.runtime(),
 	})
 	if err != nil {
 		r.policy.Close()

@@ -213,6 +213,9 @@ type loggedRecord struct {
 	Logs       []record.Log       `json:"logs"`
 	Exceptions []record.Exception `json:"exceptions"`
 	Points     int                `json:"points"`
+
+	Subrequests int `json:"subrequests"`
+	LogsDropped int `json:"logs_dropped"`
 }
 
 // waitRecord waits for a record that fits.

@@ -145,9 +145,10 @@ type Exception struct {
 // Out is what came out.
 type Out struct {
 	Status      int     `json:"status,omitempty"`
-	Outcome     string  `json:"outcome"` // ok, exception, exceededCpu, exceededWallTime, canceled, refused
+	Outcome     string  `json:"outcome"` // ok, exception, exceededCpu, exceededMemory, exceededWallTime, canceled, refused
 	CPUMillis   float64 `json:"cpu_ms"`
 	WallMillis  float64 `json:"wall_ms"`
 	Bytes       int64   `json:"bytes"`
+	Subrequests int     `json:"subrequests,omitempty"`
 	LogsDropped int     `json:"logs_dropped,omitempty"`
 }

@@ -80,6 +80,9 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddFloat64("cpu_ms", e.Out.CPUMillis)
 	enc.AddFloat64("wall_ms", e.Out.WallMillis)
 	enc.AddInt64("bytes", e.Out.Bytes)
+	if e.Out.Subrequests > 0 {
+		enc.AddInt("subrequests", e.Out.Subrequests)
+	}
 	if e.Out.LogsDropped > 0 {
 		enc.AddInt("logs_dropped", e.Out.LogsDropped)
 	}

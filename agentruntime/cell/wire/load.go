@@ -34,7 +34,10 @@ func (e *Encoder) Load(l Load) {
 	e.Duration(l.Limits.CPU)
 	e.Duration(l.Limits.Wall)
 	e.Int(int64(l.Limits.Subrequests))
+	e.Int(l.Limits.Memory)
+	e.Int(int64(l.Limits.Connections))
 	e.Int(l.Limits.RequestBody)
+	e.Int(l.Limits.ResponseBody)
 	e.Int(int64(l.Limits.Logs))
 	e.Duration(l.Limits.Startup)
 	e.Int(l.Memory)
@@ -50,7 +53,8 @@ func (d *Decoder) Load() Load {
 		})
 	}
 	l.Limits = agentruntime.Limits{
-		CPU: d.Duration(), Wall: d.Duration(), Subrequests: int(d.Int()), RequestBody: d.Int(), Logs: int(d.Int()), Startup: d.Duration(),
+		CPU: d.Duration(), Wall: d.Duration(), Subrequests: int(d.Int()), Memory: d.Int(), Connections: int(d.Int()),
+		RequestBody: d.Int(), ResponseBody: d.Int(), Logs: int(d.Int()), Startup: d.Duration(),
 	}
 	l.Memory, l.Procs = d.Int(), int(d.Int())
 	return l
