@@ -7,7 +7,7 @@ import (
 )
 
 // TestLimitsInTheRecord passes each limit of an invocation and looks at what the client and the record are told. That CPU and
-// wall time end an invocation is for TestCPULimit and TestWallLimit to show.
+// wall time end an invocation is for TestEndlessLoopStopsWhileOthersGoOn and TestWallLimit to show.
 func TestLimitsInTheRecord(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) })
