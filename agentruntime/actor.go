@@ -79,7 +79,7 @@ func (a *Agent) Activate(ctx context.Context, cfg ActorConfig) (*Actor, error) {
 			}
 			ready := func() {
 				base.limits = &a.limits
-				base.answer(nil, nil)
+				base.answer(nil, Value{})
 			}
 			switch {
 			case err != nil:
@@ -144,7 +144,7 @@ func (x *Actor) event(ctx context.Context, host Host, wall time.Duration, fn fun
 // refuse ends an invocation that never began.
 func (inv *Invocation) refuse(err error) {
 	inv.outcome, inv.closed = OutcomeException, true
-	inv.publish(nil, nil, err)
+	inv.publish(nil, Value{}, err)
 }
 
 // Fetch answers an HTTP request. The actor runs on the caller's goroutine as far as it gets without waiting, unless it
@@ -166,54 +166,14 @@ func (x *Actor) Fetch(ctx context.Context, host Host, req *Request) *Invocation 
 				inv.fail(err)
 				return
 			}
-			inv.answer(resp, nil)
+			inv.answer(resp, Value{})
 		})
 	})
 }
 
-// Call runs a public method of the instance. args and the result are values as structured clones; an exception of the
-// method is a *RemoteError.
-func (x *Actor) Call(ctx context.Context, host Host, method string, args []byte) ([]byte, error) {
-	return x.StartCall(ctx, host, method, args).Result()
-}
-
-// StartCall is Call for who wants the report too: it returns at once, or when the method waits, and Result and Wait of the
-// invocation tell the rest.
-func (x *Actor) StartCall(ctx context.Context, host Host, method string, args []byte) *Invocation {
-	r := x.r
-	return x.event(ctx, host, r.agent.limits.Wall, func(inv *Invocation) {
-		fn := x.method(method)
-		if fn == nil {
-			inv.fail(&RemoteError{Name: "TypeError", Message: fmt.Sprintf("The RPC receiver does not implement the method %q.", method)})
-			return
-		}
-		list, err := r.deserializeList(args)
-		if err != nil {
-			inv.fail(err)
-			return
-		}
-		v, err := fn(x.instance, list...)
-		r.outcome(inv, v, err, func(inv *Invocation, v goja.Value) {
-			data, err := r.serialize(v)
-			if err == nil && len(data) > maxMessage {
-				err = sizeError("the result of "+method, len(data), maxMessage)
-			}
-			if err != nil {
-				inv.fail(err)
-				return
-			}
-			inv.answer(nil, data)
-		})
-	})
-}
-
-// method finds a method that may be called from outside: of the class or the classes above it, not of the instance.
-func (x *Actor) method(name string) goja.Callable {
-	if !remoteMethod(name) {
-		return nil
-	}
-	fn, _ := goja.AssertFunction(x.r.member(x.instance.Prototype(), name))
-	return fn
+// Call uses a public member of the instance: Result of the invocation has what it came to.
+func (x *Actor) Call(ctx context.Context, host Host, call Call) *Invocation {
+	return x.event(ctx, host, x.r.agent.limits.Wall, func(inv *Invocation) { x.r.serve(inv, x.instance, call) })
 }
 
 // Alarm runs the alarm handler if an alarm is due, and returns once its outcome, a retry included, is durable. The report's
@@ -223,7 +183,7 @@ func (x *Actor) Alarm(ctx context.Context, host Host) (Report, error) {
 	inv := x.event(ctx, host, alarmWall, func(inv *Invocation) {
 		info, due := x.storage.AlarmStarted()
 		if !due {
-			inv.answer(nil, nil)
+			inv.answer(nil, Value{})
 			return
 		}
 		ran = true
@@ -271,7 +231,7 @@ func (x *Actor) runAlarm(inv *Invocation, info durable.AlarmInfo) {
 			return
 		}
 		x.storage.AlarmSucceeded()
-		inv.answer(nil, nil)
+		inv.answer(nil, Value{})
 	})
 }
 
@@ -359,6 +319,7 @@ func (x *Actor) end(reason error) {
 		for _, inv := range live {
 			inv.finish()
 		}
+		x.r.imports.close()
 		x.r.retire()
 		close(x.gone)
 	})
@@ -391,9 +352,9 @@ func (x *Actor) Close(reason error) {
 }
 
 // Result waits for the result of a call.
-func (inv *Invocation) Result() ([]byte, error) {
+func (inv *Invocation) Result() (Value, error) {
 	if _, err := inv.Response(); err != nil {
-		return nil, err
+		return Value{}, err
 	}
 	inv.mu.Lock()
 	defer inv.mu.Unlock()

@@ -120,6 +120,11 @@ func args(t testing.TB, list string) []byte {
 	return data
 }
 
+// calling is the call of a method.
+func calling(method string, args []byte) Call {
+	return Call{Path: []string{method}, Args: Value{Data: args}}
+}
+
 // shown is a serialized value as a console shows it.
 func shown(t testing.TB, data []byte) string {
 	t.Helper()
@@ -135,11 +140,11 @@ func shown(t testing.TB, data []byte) string {
 // call runs a method and shows its result, or its error.
 func (s *stage) call(method, list string) string {
 	s.t.Helper()
-	data, err := s.actor.Call(context.Background(), s.host, method, args(s.t, list))
+	data, err := s.actor.Call(context.Background(), s.host, calling(method, args(s.t, list))).Result()
 	if err != nil {
 		return "error " + err.Error()
 	}
-	return shown(s.t, data)
+	return shown(s.t, data.Data)
 }
 
 func TestActorClassForms(t *testing.T) {
@@ -291,7 +296,7 @@ func TestActorNothingLeavesBeforeItIsDurable(t *testing.T) {
 func TestActorFailedCommitResets(t *testing.T) {
 	s := newStage(t, storageSource).activate()
 	s.backend.fail = errors.New("disk full")
-	_, err := s.actor.Call(t.Context(), s.host, "inc", args(t, ""))
+	_, err := s.actor.Call(t.Context(), s.host, calling("inc", args(t, ""))).Result()
 	var remote *RemoteError
 	if !errors.As(err, &remote) || !remote.Reset {
 		t.Fatalf("got %v", err)
@@ -299,7 +304,7 @@ func TestActorFailedCommitResets(t *testing.T) {
 	if s.actor.Broken() == nil {
 		t.Fatal("the actor is not broken")
 	}
-	if _, err := s.actor.Call(t.Context(), s.host, "up", args(t, "")); err == nil {
+	if _, err := s.actor.Call(t.Context(), s.host, calling("up", args(t, ""))).Result(); err == nil {
 		t.Fatal("a broken actor answered")
 	}
 	s.activate()
@@ -314,7 +319,7 @@ func TestActorConcurrentIncrements(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 25 {
-				if _, err := s.actor.Call(context.Background(), s.host, "inc", args(t, "")); err != nil {
+				if _, err := s.actor.Call(context.Background(), s.host, calling("inc", args(t, ""))).Result(); err != nil {
 					t.Error(err)
 				}
 			}
@@ -381,7 +386,7 @@ func TestActorConstructorThrows(t *testing.T) {
 func TestActorCPULimitResets(t *testing.T) {
 	s := newStage(t, `export class A { spin() { for (;;) {} } ok() { return 1 } }`).activate()
 	s.agent.limits.CPU = 20 * time.Millisecond
-	inv := s.actor.StartCall(t.Context(), s.host, "spin", args(t, ""))
+	inv := s.actor.Call(t.Context(), s.host, calling("spin", args(t, "")))
 	if _, err := inv.Result(); !errors.Is(err, ErrExceededCPU) {
 		t.Fatal(err)
 	}
@@ -428,8 +433,8 @@ func TestActorEventsKeepTheirHost(t *testing.T) {
 	s := newStage(t, `export class A { async say(ms, text) { await scheduler.wait(ms); console.log(text); await null; setTimeout(() => console.log(text + "!"), 1); await scheduler.wait(20) } }`).activate()
 	one, two := &testHost{}, &testHost{}
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = s.actor.Call(context.Background(), one, "say", args(t, "5, 'one'")) })
-	wg.Go(func() { _, _ = s.actor.Call(context.Background(), two, "say", args(t, "1, 'two'")) })
+	wg.Go(func() { _, _ = s.actor.Call(context.Background(), one, calling("say", args(t, "5, 'one'"))).Result() })
+	wg.Go(func() { _, _ = s.actor.Call(context.Background(), two, calling("say", args(t, "1, 'two'"))).Result() })
 	wg.Wait()
 	if got := strings.Join(one.logs(), "|"); got != "log: one|log: one!" {
 		t.Error(got)

@@ -14,7 +14,7 @@ var laterState = map[string]string{
 	"acceptWebSocket": "WebSockets", "getWebSockets": "WebSockets", "getTags": "WebSockets",
 	"setWebSocketAutoResponse": "WebSockets", "getWebSocketAutoResponse": "WebSockets",
 	"getWebSocketAutoResponseTimestamp": "WebSockets", "setHibernatableWebSocketEventTimeout": "WebSockets",
-	"getHibernatableWebSocketEventTimeout": "WebSockets", "exports": "ctx.exports", "facets": "facets",
+	"getHibernatableWebSocketEventTimeout": "WebSockets", "facets": "facets",
 }
 
 // actorState is an actor's ctx (https://developers.cloudflare.com/durable-objects/api/state/).
@@ -30,6 +30,8 @@ func (r *realm) actorState(x *Actor) *goja.Object {
 			return r.storage(x)
 		case "props":
 			return r.rt.NewObject()
+		case "exports":
+			return r.ownExports()
 		case "waitUntil":
 			return r.function(name, 1, func(r *realm, call goja.FunctionCall) goja.Value {
 				r.current().waitUntil(call.Argument(0))
@@ -54,7 +56,7 @@ func (r *realm) actorState(x *Actor) *goja.Object {
 			})
 		}
 		return nil
-	}, "id", "storage", "waitUntil", "blockConcurrencyWhile", "abort", "props")
+	}, "id", "storage", "waitUntil", "blockConcurrencyWhile", "abort", "props", "exports")
 }
 
 // block is blockConcurrencyWhile: no event is delivered while what fn started is under way. An exception resets the

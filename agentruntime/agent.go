@@ -44,10 +44,10 @@ type Agent struct {
 	now      func() time.Time
 	rand     io.Reader
 	deaf     func(*Invocation)
-	// entrypoint says that the default export is a class, an instance of which handles each event.
-	entrypoint bool
-	handlers   []string
-	classes    []string
+	// entries are the exports that answer events, by name.
+	entries map[string]*entrypoint
+	// classes are the other classes among the exports.
+	classes []string
 	// startup is the CPU time that evaluating the module took at load.
 	startup time.Duration
 }
@@ -61,7 +61,7 @@ const quickStart = time.Millisecond
 func New(cfg Config) (*Agent, error) {
 	a := &Agent{
 		name: cfg.Name, script: cfg.Script, limits: cfg.Limits.withDefaults(), now: cfg.Now, rand: cfg.Rand, deaf: cfg.Deaf,
-		bindings: make(map[string]*Binding, len(cfg.Bindings)),
+		bindings: make(map[string]*Binding, len(cfg.Bindings)), entries: map[string]*entrypoint{},
 	}
 	if a.script == nil {
 		return nil, fmt.Errorf("agent %q: no script", cfg.Name)
@@ -89,9 +89,14 @@ func New(cfg Config) (*Agent, error) {
 func (a *Agent) Limits() Limits { return a.limits }
 
 // Handlers returns the names of the event handlers that the default export has: fetch, scheduled, tail.
-func (a *Agent) Handlers() []string { return a.handlers }
+func (a *Agent) Handlers() []string {
+	if e := a.entries[defaultEntry]; e != nil {
+		return e.handlers
+	}
+	return nil
+}
 
-// Classes returns the names of the exported classes, sorted.
+// Classes returns the names of the exported classes that are no entrypoints, sorted.
 func (a *Agent) Classes() []string { return a.classes }
 
 // handlerNames are the events that an agent can handle. The ones that no version of this runtime delivers yet are refused
@@ -119,7 +124,7 @@ func (a *Agent) load(host Host) error {
 				inv.fail(err)
 				return
 			}
-			inv.answer(nil, nil)
+			inv.answer(nil, Value{})
 		})
 	}})
 	_, err := inv.Response()
@@ -157,33 +162,18 @@ func (a *Agent) examine(r *realm) error {
 		if !ok {
 			continue
 		}
-		_, isFunc := goja.AssertFunction(obj)
-		if name != "default" {
-			if isFunc {
-				a.classes = append(a.classes, name)
-			}
-			continue
+		e, err := r.entrypointOf(name, obj)
+		if err != nil {
+			return err
 		}
-		from := obj
-		if isFunc {
-			a.entrypoint = true
-			if from, ok = r.member(obj, "prototype").(*goja.Object); !ok {
-				continue
-			}
-		}
-		for _, h := range handlerNames {
-			if _, ok := goja.AssertFunction(r.member(from, h)); ok {
-				a.handlers = append(a.handlers, h)
-			}
-		}
-		for _, h := range laterNames {
-			if _, ok := goja.AssertFunction(r.member(from, h)); ok && !isFunc {
-				return fmt.Errorf("the default export has a %s handler, whose events this version does not deliver yet", h)
-			}
+		if e != nil {
+			a.entries[name] = e
+		} else if _, isFunc := goja.AssertFunction(obj); isFunc && name != defaultEntry {
+			a.classes = append(a.classes, name)
 		}
 	}
 	slices.Sort(a.classes)
-	if len(a.handlers) == 0 && len(a.classes) == 0 {
+	if len(a.entries) == 0 && len(a.classes) == 0 {
 		return errors.New("the module has neither a handler nor a class: export default { fetch(request, env, ctx) { ... } } " +
 			"(or scheduled, or tail), or export a class that extends DurableObject")
 	}

@@ -17,7 +17,7 @@ type testHost struct {
 	mu     sync.Mutex
 	events []Event
 	fetch  func(ctx context.Context, target Target, req *Request) (*Response, error)
-	call   func(ctx context.Context, target Target, method string, args []byte) ([]byte, error)
+	call   func(ctx context.Context, target Target, call Call) (Value, error)
 	kv     func(ctx context.Context, op KVOp) (KVResult, error)
 	secret func(binding string) (string, error)
 }
@@ -29,8 +29,8 @@ func (h *testHost) Fetch(ctx context.Context, target Target, req *Request) (*Res
 	return h.fetch(ctx, target, req)
 }
 
-func (h *testHost) Call(ctx context.Context, target Target, method string, args []byte) ([]byte, error) {
-	return h.call(ctx, target, method, args)
+func (h *testHost) Call(ctx context.Context, target Target, call Call) (Value, error) {
+	return h.call(ctx, target, call)
 }
 
 func (h *testHost) KV(ctx context.Context, op KVOp) (KVResult, error) { return h.kv(ctx, op) }

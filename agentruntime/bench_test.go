@@ -56,7 +56,7 @@ func BenchmarkActorCall(b *testing.B) {
 	b.ReportAllocs()
 	cpuOf(b, func() {
 		for b.Loop() {
-			if _, err := s.actor.Call(ctx, s.host, "inc", none); err != nil {
+			if _, err := s.actor.Call(ctx, s.host, calling("inc", none)).Result(); err != nil {
 				b.Fatal(err)
 			}
 		}

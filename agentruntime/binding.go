@@ -27,6 +27,8 @@ const (
 	BindingDurable
 	// BindingAnalytics takes data points.
 	BindingAnalytics
+	// BindingService is an entrypoint of another agent.
+	BindingService
 )
 
 // Binding is one member of env.
@@ -113,6 +115,8 @@ func (e *environment) Get(key string) goja.Value {
 		return e.keep(key, e.r.kvNamespace(b))
 	case BindingDurable:
 		return e.keep(key, e.r.namespace(b))
+	case BindingService:
+		return e.keep(key, e.r.service(Target{Kind: TargetService, Binding: b.Name}))
 	default:
 		return e.keep(key, e.r.dataset(b))
 	}

@@ -181,7 +181,7 @@ func (r *realm) bodyReader(b *body) (io.ReadCloser, int64) {
 		return &memoryBody{Reader: bytes.NewReader(b.data)}, int64(len(b.data))
 	case bodyReader:
 		b.used = true
-		return b.reader, b.length
+		return passOn(b.reader), b.length
 	}
 	if src := b.stream.untouched(); src != nil {
 		return src, b.length

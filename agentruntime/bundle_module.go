@@ -14,7 +14,7 @@ import (
 // globalThis.__modules under the module's name. An import of anything else is refused at build, by name.
 var builtinModules = map[string][]string{
 	"cloudflare:sockets": {"connect"},
-	"cloudflare:workers": {"DurableObject", "WorkerEntrypoint", "RpcTarget", "env"},
+	"cloudflare:workers": {"DurableObject", "WorkerEntrypoint", "RpcTarget", "RpcStub", "env", "exports", "waitUntil"},
 }
 
 // nodeBuiltins are the modules of Node.js, as https://nodejs.org/api/module.html#modulebuiltinmodules lists them.
@@ -88,9 +88,10 @@ func refuseModule(text, help string) api.OnResolveResult {
 // builtinSource writes the module that hands on what the runtime supplies.
 func builtinSource(module string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "const m = globalThis.__modules[%q];\n", module)
+	// Marked as pure, what no file of the agent imports is left out of the bundle.
+	fmt.Fprintf(&b, "const of = name => globalThis.__modules[%q][name];\n", module)
 	for _, name := range builtinModules[module] {
-		fmt.Fprintf(&b, "export const %s = m.%s;\n", name, name)
+		fmt.Fprintf(&b, "export const %s = /* @__PURE__ */ of(%q);\n", name, name)
 	}
 	return b.String()
 }

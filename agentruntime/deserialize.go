@@ -38,12 +38,17 @@ func (r *realm) deserializeList(data []byte) ([]goja.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.listOf(v, len(data))
+}
+
+// listOf gives the members of an array that was read from so many bytes.
+func (r *realm) listOf(v goja.Value, size int) ([]goja.Value, error) {
 	o, ok := v.(*goja.Object)
 	if !ok || o.ClassName() != "Array" {
 		return nil, fmt.Errorf("%w of a list", errClone)
 	}
 	n := int(o.Get("length").ToInteger())
-	if n > len(data) {
+	if n > size {
 		return nil, fmt.Errorf("%w of a list", errClone)
 	}
 	list := make([]goja.Value, n)
@@ -68,6 +73,7 @@ func (r *realm) cloneReader(data []byte) (*cloneReader, error) {
 // cloneReader reads what is left in data. After the first error everything is undefined.
 type cloneReader struct {
 	r       *realm
+	in      *incoming // nil: nothing was passed by reference
 	data    []byte
 	objects []*goja.Object
 	err     error
@@ -219,6 +225,10 @@ func (d *cloneReader) value(depth int) goja.Value {
 		o := v.ToObject(r.rt)
 		set(o)
 		return o
+	case tagRemote, tagStream, tagRequest, tagResponse:
+		if d.in != nil {
+			return d.reference(tag[0])
+		}
 	case tagRef:
 		if i := d.number(); i < uint64(len(d.objects)) && d.objects[i] != nil {
 			return d.objects[i]

@@ -11,27 +11,12 @@ import (
 // Fetch answers an HTTP request. The isolate runs on the caller's goroutine as far as it gets without waiting. host is
 // used until the invocation's end.
 func (a *Agent) Fetch(ctx context.Context, host Host, req *Request) *Invocation {
-	return a.handle(ctx, host, "fetch", func(r *realm) goja.Value {
-		bounded := *req
-		bounded.Body = limitBody(req.Body, a.limits.RequestBody)
-		return r.requestValue(&bounded)
-	}, func(inv *Invocation, v goja.Value) {
-		if v == nil || goja.IsUndefined(v) || goja.IsNull(v) {
-			inv.answer(nil, nil)
-			return
-		}
-		resp, err := inv.r.responseFrom(v)
-		if err != nil {
-			inv.fail(err)
-			return
-		}
-		inv.answer(resp, nil)
-	})
+	return a.FetchAt(ctx, host, Entry{}, req)
 }
 
 // Scheduled runs the scheduled handler for a cron expression that was due at the time at.
 func (a *Agent) Scheduled(ctx context.Context, host Host, cron string, at time.Time) *Invocation {
-	return a.handle(ctx, host, "scheduled", func(r *realm) goja.Value {
+	return a.handle(ctx, host, Entry{}, "scheduled", func(r *realm) goja.Value {
 		o := r.rt.NewObject()
 		_ = o.Set("type", "scheduled")
 		_ = o.Set("cron", cron)
@@ -43,20 +28,52 @@ func (a *Agent) Scheduled(ctx context.Context, host Host, cron string, at time.T
 
 // Tail runs the tail handler with events, a JSON array as Cloudflare's tail workers get it.
 func (a *Agent) Tail(ctx context.Context, host Host, events []byte) *Invocation {
-	return a.handle(ctx, host, "tail", func(r *realm) goja.Value { return r.jsonValue(string(events)) }, answerNothing)
+	return a.handle(ctx, host, Entry{}, "tail", func(r *realm) goja.Value { return r.jsonValue(string(events)) }, answerNothing)
 }
 
-func answerNothing(inv *Invocation, _ goja.Value) { inv.answer(nil, nil) }
+func answerNothing(inv *Invocation, _ goja.Value) { inv.answer(nil, Value{}) }
 
 // handle calls one handler in a fresh isolate; event makes its first argument, done takes what it came to.
-func (a *Agent) handle(ctx context.Context, host Host, name string, event func(*realm) goja.Value, done func(*Invocation, goja.Value)) *Invocation {
+func (a *Agent) handle(ctx context.Context, host Host, entry Entry, name string, event func(*realm) goja.Value, done func(*Invocation, goja.Value)) *Invocation {
+	return a.run(ctx, host, func(r *realm, inv *Invocation) {
+		obj := r.instanceFor(inv, entry)
+		if obj == nil {
+			return
+		}
+		fn, ok := goja.AssertFunction(r.member(obj, name))
+		if !ok {
+			what := "the default export"
+			if entry.Name != "" {
+				what = "the entrypoint " + entry.Name
+			}
+			inv.fail(&RemoteError{Name: "Error", Message: fmt.Sprintf("%s has no %s handler", what, name)})
+			return
+		}
+		var v goja.Value
+		var err error
+		if a.entries[entry.export()].class {
+			v, err = fn(obj, event(r))
+		} else {
+			v, err = fn(obj, event(r), r.env(), r.executionContext(inv, entry))
+		}
+		r.outcome(inv, v, err, done)
+	})
+}
+
+// run evaluates the module in a fresh isolate and then calls begin.
+func (a *Agent) run(ctx context.Context, host Host, begin func(*realm, *Invocation)) *Invocation {
 	r := a.newRealm()
 	inv := r.newInvocation(ctx, host, &a.limits, a.limits.Wall)
 	r.home = &inv.home
+	start := func(err error) {
+		if err != nil {
+			inv.fail(err)
+			return
+		}
+		begin(r, inv)
+	}
 	if a.startup < quickStart {
-		r.loop.run(task{scope: &inv.home, run: func() {
-			r.evaluate(func(err error) { r.begin(inv, err, name, event, done) })
-		}})
+		r.loop.run(task{scope: &inv.home, run: func() { r.evaluate(start) }})
 		return inv
 	}
 	// What evaluation takes is not the event's: it has a limit of its own, and the turn that follows starts from zero.
@@ -66,32 +83,10 @@ func (a *Agent) handle(ctx context.Context, host Host, name string, event func(*
 	r.loop.run(task{scope: &inv.home, run: func() {
 		r.evaluate(func(err error) {
 			r.loop.run(task{bare: true, run: func() { inv.limits, inv.cpu = &a.limits, 0 }})
-			r.deliver(&inv.home, func() { r.begin(inv, err, name, event, done) })
+			r.deliver(&inv.home, func() { start(err) })
 		})
 	}})
 	return inv
-}
-
-// begin calls the handler, after the module was evaluated.
-func (r *realm) begin(inv *Invocation, err error, name string, event func(*realm) goja.Value, done func(*Invocation, goja.Value)) {
-	if err != nil {
-		inv.fail(err)
-		return
-	}
-	this, fn := r.handler(inv, name)
-	if fn == nil {
-		if !inv.answered {
-			inv.fail(&RemoteError{Name: "Error", Message: fmt.Sprintf("the default export has no %s handler", name)})
-		}
-		return
-	}
-	var v goja.Value
-	if r.agent.entrypoint {
-		v, err = fn(this, event(r))
-	} else {
-		v, err = fn(this, event(r), r.env(), r.executionContext(inv))
-	}
-	r.outcome(inv, v, err, done)
 }
 
 // outcome follows what a handler returned until it is known, and hands it to done.
@@ -118,27 +113,8 @@ func (r *realm) failedWith(err error, fn func(error)) {
 	r.failed(err, fn)
 }
 
-// handler finds a handler of the default export and the object to call it on. A nil function means that there is none,
-// or that the class's constructor threw, which is then the invocation's answer.
-func (r *realm) handler(inv *Invocation, name string) (this goja.Value, fn goja.Callable) {
-	obj, ok := r.member(r.exports(), "default").(*goja.Object)
-	if !ok {
-		return nil, nil
-	}
-	if r.agent.entrypoint {
-		made, err := r.rt.New(obj, r.executionContext(inv), r.env())
-		if err != nil {
-			r.failed(err, inv.fail)
-			return nil, nil
-		}
-		obj = made
-	}
-	fn, _ = goja.AssertFunction(r.member(obj, name))
-	return obj, fn
-}
-
-// executionContext is a handler's ctx.
-func (r *realm) executionContext(inv *Invocation) *goja.Object {
+// executionContext is a handler's ctx (https://developers.cloudflare.com/workers/runtime-apis/context/).
+func (r *realm) executionContext(inv *Invocation, entry Entry) *goja.Object {
 	return r.lazy(func(key string) goja.Value {
 		switch key {
 		case "waitUntil":
@@ -151,11 +127,30 @@ func (r *realm) executionContext(inv *Invocation) *goja.Object {
 				inv.passes = true
 				return goja.Undefined()
 			})
+		case "abort":
+			return r.function(key, 1, func(r *realm, call goja.FunctionCall) goja.Value {
+				why := &RemoteError{Name: "Error", Message: "The code called ctx.abort()."}
+				if v := call.Argument(0); some(v) {
+					why = r.describe(v, "")
+				}
+				inv.emitException(why)
+				inv.abort(OutcomeException, why)
+				return goja.Undefined()
+			})
 		case "props":
-			return r.rt.NewObject()
+			if entry.Props == nil {
+				return r.rt.NewObject()
+			}
+			v, err := r.deserialize(entry.Props)
+			if err != nil {
+				r.throw(err)
+			}
+			return v
+		case "exports":
+			return r.ownExports()
 		}
 		return nil
-	}, "waitUntil", "passThroughOnException", "props")
+	}, "waitUntil", "passThroughOnException", "abort", "props", "exports")
 }
 
 // waitUntil keeps the invocation from ending until v settles. A rejection is an uncaught exception.

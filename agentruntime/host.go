@@ -18,9 +18,9 @@ type Host interface {
 	// The error of a refused request is a *RefusedError.
 	Fetch(ctx context.Context, target Target, req *Request) (*Response, error)
 
-	// Call runs a public method of the actor that target names. args, an array, and the result are structured clones in
-	// the package's own format. An exception of the method is a *RemoteError.
-	Call(ctx context.Context, target Target, method string, args []byte) ([]byte, error)
+	// Call uses a public member of the actor, or of the agent's entrypoint, that target names. An exception of its code is
+	// a *RemoteError. What the value holds is given up when the invocation ends, whatever the caller does.
+	Call(ctx context.Context, target Target, call Call) (Value, error)
 
 	// KV does one operation on the key-value namespace bound as op.Binding.
 	KV(ctx context.Context, op KVOp) (KVResult, error)
@@ -67,6 +67,9 @@ type Target struct {
 	Actor string
 	// Name is the name the id was made from, empty for a unique id. Only for TargetActor.
 	Name string
+	// Entry is an entrypoint of the agent itself, as ctx.exports gives it. Only for TargetService without a Binding: what a
+	// binding reaches is in the agent's configuration.
+	Entry Entry
 }
 
 // Request is an HTTP request on its way into or out of code.

@@ -38,6 +38,7 @@ type Invocation struct {
 	lingering *time.Timer
 	secrets   map[string]goja.Value
 	waiting   connections
+	imports   imports // what its code was given by reference; of an actor's code, see realm
 
 	mu       sync.Mutex
 	c        context.Context // made at first use
@@ -46,7 +47,7 @@ type Invocation struct {
 	aborting bool
 	headed   bool // what follows is the answer
 	resp     *Response
-	value    []byte
+	value    Value
 	err      error
 	closed   bool // the report is made, but for the outcome
 	ended    bool
@@ -110,7 +111,7 @@ func (r *realm) subrequest() error {
 
 // answer ends the handler's part: with a response, the value of a call, or nothing. Nothing leaves before it may. On
 // the loop only.
-func (inv *Invocation) answer(resp *Response, value []byte) {
+func (inv *Invocation) answer(resp *Response, value Value) {
 	if inv.answered {
 		return
 	}
@@ -161,7 +162,7 @@ func (inv *Invocation) fail(ex error) {
 			inv.r.lost(inv, err)
 			return
 		}
-		inv.publish(nil, nil, remote)
+		inv.publish(nil, Value{}, remote)
 	})
 }
 
@@ -176,7 +177,7 @@ func (inv *Invocation) abort(outcome Outcome, why error) {
 	inv.aborting, inv.outcome = true, outcome
 	cancel := inv.cancel
 	inv.mu.Unlock()
-	inv.publish(nil, nil, why)
+	inv.publish(nil, Value{}, why)
 	if cancel != nil {
 		cancel(why)
 	}
@@ -224,6 +225,7 @@ func (inv *Invocation) finish() {
 		inv.lingering.Stop()
 	}
 	inv.secrets = nil
+	inv.imports.close()
 	inv.r.finished(inv)
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -250,7 +252,7 @@ func (inv *Invocation) conclude() {
 }
 
 // publish hands the head of the answer to who waits for it. Safe from any goroutine; the first call counts.
-func (inv *Invocation) publish(resp *Response, value []byte, err error) {
+func (inv *Invocation) publish(resp *Response, value Value, err error) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	if inv.headed {

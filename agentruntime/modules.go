@@ -27,12 +27,32 @@ func init() {
 			default:
 				return nil
 			}
-			v, err := r.rt.RunProgram(workersProgram)
-			if err != nil {
-				panic(err)
-			}
-			_ = v.(*goja.Object).Set("env", r.env())
-			return v
+			return r.lazy(r.workersExport, builtinModules[name]...)
 		}, "cloudflare:workers", "cloudflare:sockets")
 	}
+}
+
+// workersExport makes one export of cloudflare:workers.
+func (r *realm) workersExport(name string) goja.Value {
+	switch name {
+	case "env":
+		return r.env()
+	case "exports":
+		return r.ownExports()
+	case "waitUntil":
+		return r.function(name, 1, func(r *realm, call goja.FunctionCall) goja.Value {
+			r.current().waitUntil(call.Argument(0))
+			return goja.Undefined()
+		})
+	case "RpcStub":
+		return r.rpcStubClass()
+	}
+	if r.workers == nil {
+		v, err := r.rt.RunProgram(workersProgram)
+		if err != nil {
+			panic(err)
+		}
+		r.workers = v.(*goja.Object)
+	}
+	return r.workers.Get(name)
 }

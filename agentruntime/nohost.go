@@ -15,8 +15,8 @@ func (noHost) Fetch(context.Context, Target, *Request) (*Response, error) {
 	return nil, errOutsideEvent
 }
 
-func (noHost) Call(context.Context, Target, string, []byte) ([]byte, error) {
-	return nil, errOutsideEvent
+func (noHost) Call(context.Context, Target, Call) (Value, error) {
+	return Value{}, errOutsideEvent
 }
 func (noHost) Connect(context.Context, string, ConnectOptions) (Conn, error) {
 	return nil, errOutsideEvent

@@ -38,6 +38,11 @@ type realm struct {
 	timers     map[int64]*timer
 	lastTimer  int64
 	envObject  *goja.Object
+	// workers are the classes of cloudflare:workers, once one was touched.
+	workers *goja.Object
+	exposed *goja.Object // ctx.exports
+	// imports are the remote objects of an actor's code, which keeps them from event to event.
+	imports imports
 }
 
 // globalMaker makes one global at its first touch.

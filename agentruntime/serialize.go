@@ -44,6 +44,11 @@ const (
 	tagBoxed  // the primitive as a value
 	tagRef    // index
 	tagHole
+	// What follows passes by reference and occurs only on the way from one runtime to another, never in stored values.
+	tagRemote   // index into Value.Remotes
+	tagStream   // index into Value.Streams, 0 for none and counted from 1
+	tagRequest  // JSON of its head, then its body as tagStream has it
+	tagResponse // the same
 )
 
 // maxCloneDepth bounds the nesting of a value.
@@ -106,6 +111,7 @@ func (r *realm) serializeList(list []goja.Value) ([]byte, error) {
 
 type cloneWriter struct {
 	r       *realm
+	out     *outgoing // nil: nothing is passed by reference
 	buf     []byte
 	objects int
 	seen    map[*goja.Object]int
@@ -230,10 +236,23 @@ func (w *cloneWriter) object(o *goja.Object, depth int) {
 	case "Boolean", "Number", "String":
 		w.boxed(o, class, depth)
 	case "Function", "AsyncFunction", "GeneratorFunction":
-		w.refuse(functionText(o))
+		w.function(o)
 	default:
 		w.refuse("#<" + class + ">")
 	}
+}
+
+func isFunction(o *goja.Object) bool {
+	_, ok := goja.AssertFunction(o)
+	return ok
+}
+
+// function writes a function as a reference, if that may be.
+func (w *cloneWriter) function(o *goja.Object) {
+	if w.out == nil {
+		w.refuse(functionText(o))
+	}
+	w.remote(o)
 }
 
 // boxed writes the primitive in an object such as Object(1).
@@ -278,6 +297,11 @@ func (w *cloneWriter) plain(o *goja.Object, depth int) {
 		return
 	case t == typeBigInt:
 		w.boxed(o, "BigInt", depth)
+		return
+	case t != typeProxy && isFunction(o): // asynchronous arrow functions have no class of their own
+		w.function(o)
+		return
+	case w.out != nil && w.reference(o, t):
 		return
 	case t == typePromise:
 		w.refuse("#<Promise>")

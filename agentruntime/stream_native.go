@@ -31,7 +31,7 @@ func (s *readable) untouched() io.ReadCloser {
 	s.source.touched = true
 	s.acquire(false)
 	s.disturbed = true
-	return s.source.src
+	return passOn(s.source.src)
 }
 
 // pullSize is how much is read at once from a Go reader.

@@ -47,7 +47,7 @@ func TestActorEndsUnderLoad(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for {
-					if _, err := s.actor.Call(context.Background(), s.host, "inc", args(t, "")); err != nil {
+					if _, err := s.actor.Call(context.Background(), s.host, calling("inc", args(t, ""))).Result(); err != nil {
 						return
 					}
 				}

@@ -21,8 +21,8 @@ export default { async fetch(req, env, ctx) {
 
 // dispatch connects the agent's stubs to the stage's actor.
 func (s *stage) dispatch() {
-	s.host.call = func(ctx context.Context, target Target, method string, args []byte) ([]byte, error) {
-		return s.actor.Call(ctx, s.host, method, args)
+	s.host.call = func(ctx context.Context, target Target, call Call) (Value, error) {
+		return s.actor.Call(ctx, s.host, call).Result()
 	}
 	s.host.fetch = func(ctx context.Context, target Target, req *Request) (*Response, error) {
 		if target.Kind == TargetOrigin {
@@ -39,7 +39,7 @@ func TestStub(t *testing.T) {
 		{"state", `async (ns, s) => [await s.up(), await s.up()]`, `[1,2]`},
 		{"an exception", `async (ns, s) => { try { await s.boom() } catch (e) { return [e instanceof RangeError, e.name, e.message, e.remote, e.retryable] } }`, `[true,"RangeError","bad",true,true]`},
 		{"no such method", `async (ns, s) => { try { await s.nothere() } catch (e) { return e.name + ": " + e.message } }`, `TypeError: The RPC receiver does not implement the method "nothere".`},
-		{"a function as argument", `async (ns, s) => { try { await s.echo(() => 1) } catch (e) { return e.name } }`, `DataCloneError`},
+		{"a function as argument", `async (ns, s) => { const [f] = await s.echo(() => 5); return f() }`, `5`},
 		{"a stub is no thenable", `async (ns, s) => [typeof s.then, typeof (await s).echo]`, `["undefined","function"]`},
 		{"fetch", `async (ns, s) => { const r = await s.fetch("https://do/path", {method: "POST", body: "hi"}); return [r.status, r.headers.get("x-a"), await r.text()] }`, `[201,"b","POST /path hi"]`},
 		{"its id and name", `(ns, s) => [s.id.equals(ns.idFromName("one")), s.name, s.id.name, String(s.id).length]`, `[true,"one","one",64]`},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
@@ -163,17 +164,35 @@ func (h *host) actorFetch(ctx context.Context, target agentruntime.Target, req *
 }
 
 // Call implements agentruntime.Host.
-func (h *host) Call(ctx context.Context, target agentruntime.Target, method string, args []byte) ([]byte, error) {
+func (h *host) Call(ctx context.Context, target agentruntime.Target, call agentruntime.Call) (agentruntime.Value, error) {
+	if target.Kind != agentruntime.TargetActor {
+		call.Args.Close()
+		return agentruntime.Value{}, fmt.Errorf("call: unknown target %d", target.Kind)
+	}
 	begun := time.Now()
+	method := strings.Join(call.Path, ".")
 	handle, act, err := h.acquire(ctx, target)
 	if err != nil {
+		call.Args.Close()
 		h.noteActor(target, method, 0, begun, err)
-		return nil, err
+		return agentruntime.Value{}, err
 	}
-	inv := act.code.StartCall(ctx, &host{rel: act.rel, rec: h.rec}, method, args)
+	inv := act.code.Call(ctx, &host{rel: act.rel, rec: h.rec}, call)
 	result, err := inv.Result()
-	finish(h.rec, inv.Wait(), false)
-	handle.Release()
+	done := func() {
+		finish(h.rec, inv.Wait(), false)
+		handle.Release()
+	}
+	if len(result.Remotes)+len(result.Streams) == 0 {
+		done()
+	} else {
+		// It goes on for as long as the caller holds what it gave out.
+		h.rec.Hold()
+		h.rel.edge.work.Go(func() {
+			done()
+			h.rec.Release(time.Now())
+		})
+	}
 	if err != nil {
 		err = act.rel.crossing(remoteError(err))
 	}
