@@ -53,6 +53,5 @@ func TestCrypto(t *testing.T) {
 		{"MD5", hex + `return hex(await crypto.subtle.digest('MD5', abc))`, "900150983cd24fb0d6963f7d28e17f72"},
 		{"unknown digest", `return crypto.subtle.digest('SHA-9', new Uint8Array()).catch(e => e.name)`, "NotSupportedError"},
 		{"timingSafeEqual", hex + `return [crypto.subtle.timingSafeEqual(abc, new TextEncoder().encode('abc')), crypto.subtle.timingSafeEqual(abc, new TextEncoder().encode('abd'))]`, "true,false"},
-		{"another method is refused by name", `return crypto.subtle.sign('HMAC', 1, 2).catch(e => e.name + e.message)`, "NotSupportedErrorcrypto.subtle.sign is not supported by this runtime."},
 	})
 }

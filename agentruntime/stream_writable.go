@@ -40,6 +40,7 @@ type writable struct {
 	closing func(thrown goja.Value)
 	inClose bool
 	pending *pendingAbort
+	digest  *digestStream // of a crypto.DigestStream
 }
 
 // pendingAbort is an abort that waits for what is in flight.

@@ -93,7 +93,7 @@ func (r *realm) crash(inv *Invocation, fault error) {
 	case errors.As(fault, &overflow):
 		why = &RemoteError{Name: "RangeError", Message: "Maximum call stack size exceeded", Stack: r.agent.script.MapStack(overflow.String())}
 		inv.emitException(why)
-	case fault == nil, errors.As(fault, &interrupted):
+	case fault == nil, errors.Is(fault, overBudget{}), errors.As(fault, &interrupted):
 		outcome, why = OutcomeExceededCPU, ErrExceededCPU
 		if interrupted != nil {
 			if reason, ok := interrupted.Value().(error); ok && !errors.Is(reason, overBudget{}) {

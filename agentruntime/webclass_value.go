@@ -23,6 +23,9 @@ type webState struct {
 	settled   goja.Value
 	reactions map[int64]reactions
 	last      int64
+
+	// computing has room for the one slow computation that may run.
+	computing chan struct{}
 }
 
 // reactions are what waits for a promise; nil functions do nothing.
