@@ -200,8 +200,8 @@ func (a *Agent) newRealm() *realm {
 	r.loop.turn, r.loop.idle = r.turn, r.idle
 	r.rt.SetTimeSource(a.now)
 	r.rt.SetPromiseRejectionTracker(r.track)
-	if a.script.json {
-		r.replaceJSON()
+	for _, install := range a.script.guards {
+		install(r)
 	}
 	return r
 }

@@ -30,7 +30,7 @@ func compileBundle(code string, stacks *sourceMap) (*goja.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := goja.CompileAST(tree, false)
+	program, err := goja.CompileAST(tree, true) // a module's code is strict
 	if err != nil {
 		return nil, placeOf(err)
 	}

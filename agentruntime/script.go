@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/dop251/goja"
 )
@@ -49,7 +48,7 @@ func (b *Bundle) Compile() (*Script, error) {
 	if version == "" {
 		version = versionOf([]byte(b.Code))
 	}
-	return &Script{program: program, version: version, inputs: b.inputs, stacks: stacks, json: strings.Contains(b.Code, "JSON")}, nil
+	return &Script{program: program, version: version, inputs: b.inputs, stacks: stacks, guards: guardsOf(b.Code)}, nil
 }
 
 // CompileError says that the engine does not take a bundle. The place counts from 1, in Bundle.Code; it is 0 where not known.
@@ -85,9 +84,9 @@ type Script struct {
 	version string
 	inputs  []string
 	stacks  *sourceMap
-	// json says that the bundle names JSON, and so wants its parser. Only then is it put in place, which costs a fresh
-	// runtime a quarter of what a short handler does.
-	json bool
+	// guards are the replacements of natives that the bundle can reach. Each costs a fresh runtime a part of what a short
+	// handler does.
+	guards []func(*realm)
 }
 
 // Program returns the compiled bundle.

@@ -1,0 +1,196 @@
+package agentruntime
+
+import (
+	"strings"
+
+	"github.com/dop251/goja"
+)
+
+// A native function that runs does not see an interrupt, and some would take more memory or more of Go's stack than the
+// process has. What holds such code is the cell it runs in; but a cell that ends takes the other invocations in it along.
+// The guards of this file let the commonest of those calls throw a RangeError instead, with V8's messages. They are put in
+// place where a bundle names the method, because a runtime that does not need one must not pay for it: so they are a
+// courtesy to the neighbours, and nothing that safety rests on.
+
+const (
+	// maxString is the most UTF-16 units that one call may make a string of. V8 has 2^29-24, which no cell has room for.
+	maxString = 1 << 26
+	// maxElements is the most elements that one call may fill an array with.
+	maxElements = 1 << 24
+	// maxFlat is how deep arrays may be nested that flat is to flatten.
+	maxFlat = 2000
+	// maxNesting is how deep the brackets of text may be nested that is made into code.
+	maxNesting = 2000
+)
+
+// guard is one replacement of a native, and what a bundle has in it that can reach it.
+type guard struct {
+	named   func(code string) bool
+	install func(*realm)
+}
+
+var guards = []guard{
+	{reachesJSON, (*realm).replaceJSON},
+	{naming("repeat"), guarding("String", "repeat", 1, func(r *realm, call goja.FunctionCall) {
+		r.checkString(float64(lengthOf(call.This)) * call.Argument(0).ToFloat())
+	})},
+	{naming("padStart"), guarding("String", "padStart", 1, checkPad)},
+	{naming("padEnd"), guarding("String", "padEnd", 1, checkPad)},
+	{naming(".fill"), guarding("Array", "fill", 1, func(r *realm, call goja.FunctionCall) { r.checkElements(call.This) })},
+	{naming("Array.from({"), guardArrayFrom},
+	{naming(".flat("), guardFlat},
+	{naming("eval("), guardEval},
+	{naming("Function("), guardFunction},
+}
+
+func naming(part string) func(string) bool {
+	return func(code string) bool { return strings.Contains(code, part) }
+}
+
+// reachesJSON reports whether code can come to the JSON object: by its name, or by a global object that it names. The bundle's
+// own wrapper names globalThis too, followed by a name that begins with two underscores.
+func reachesJSON(code string) bool {
+	return strings.Contains(code, "JSON") || strings.Contains(code, "self") ||
+		strings.Count(code, "globalThis") > strings.Count(code, "globalThis.__")
+}
+
+// guardsOf returns what a runtime for code needs.
+func guardsOf(code string) []func(*realm) {
+	var needed []func(*realm)
+	for _, g := range guards {
+		if g.named(code) {
+			needed = append(needed, g.install)
+		}
+	}
+	return needed
+}
+
+// guarding makes check run before a method of a built-in class. check throws to refuse the call.
+func guarding(class, method string, length int, check func(*realm, goja.FunctionCall)) func(*realm) {
+	return func(r *realm) {
+		proto := r.rt.Get(class).(*goja.Object).Get("prototype").(*goja.Object)
+		r.guardMethod(proto, method, length, func(r *realm, call goja.FunctionCall, native goja.Callable) goja.Value {
+			check(r, call)
+			return r.callNative(native, call.This, call.Arguments...)
+		})
+	}
+}
+
+// guardMethod replaces a method of owner by body, which is given the native.
+func (r *realm) guardMethod(owner *goja.Object, method string, length int, body func(*realm, goja.FunctionCall, goja.Callable) goja.Value) {
+	native, ok := goja.AssertFunction(owner.Get(method))
+	if !ok {
+		return
+	}
+	fn := r.function(method, length, func(r *realm, call goja.FunctionCall) goja.Value { return body(r, call, native) })
+	_ = owner.DefineDataProperty(method, fn, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+}
+
+func (r *realm) callNative(native goja.Callable, this goja.Value, args ...goja.Value) goja.Value {
+	v, err := native(this, args...)
+	if thrown := thrownBy(err); thrown != nil {
+		panic(thrown)
+	}
+	return v
+}
+
+// lengthOf is the length of a string, and 0 of what is none: the native converts it, and one conversion must be enough.
+func lengthOf(v goja.Value) int {
+	if s, ok := v.(goja.String); ok {
+		return s.Length()
+	}
+	return 0
+}
+
+func (r *realm) checkString(length float64) {
+	if length > maxString {
+		panic(r.newError("RangeError", "Invalid string length"))
+	}
+}
+
+func checkPad(r *realm, call goja.FunctionCall) { r.checkString(call.Argument(0).ToFloat()) }
+
+// checkElements refuses an array-like object that is too long to be filled.
+func (r *realm) checkElements(v goja.Value) {
+	if obj, ok := v.(*goja.Object); ok && orUndefined(obj.Get("length")).ToFloat() > maxElements {
+		panic(r.newError("RangeError", "Invalid array length"))
+	}
+}
+
+// guardArrayFrom looks at the length of what is not iterable.
+func guardArrayFrom(r *realm) {
+	r.guardMethod(r.rt.Get("Array").(*goja.Object), "from", 1, func(r *realm, call goja.FunctionCall, native goja.Callable) goja.Value {
+		if obj, ok := call.Argument(0).(*goja.Object); ok && !given(obj.GetSymbol(goja.SymIterator)) {
+			r.checkElements(obj)
+		}
+		return r.callNative(native, call.This, call.Arguments...)
+	})
+}
+
+// guardFlat bounds the depth of flat, whose native recurses.
+func guardFlat(r *realm) {
+	proto := r.rt.Get("Array").(*goja.Object).Get("prototype").(*goja.Object)
+	r.guardMethod(proto, "flat", 0, func(r *realm, call goja.FunctionCall, native goja.Callable) goja.Value {
+		if call.Argument(0).ToFloat() <= maxFlat || !given(call.Argument(0)) {
+			return r.callNative(native, call.This, call.Arguments...)
+		}
+		flat := r.callNative(native, call.This, r.rt.ToValue(maxFlat)).(*goja.Object)
+		r.rt.ForOf(flat, func(item goja.Value) bool {
+			if obj, ok := item.(*goja.Object); ok && obj.ClassName() == "Array" {
+				panic(r.newError("RangeError", "The array is nested too deeply"))
+			}
+			return true
+		})
+		return flat
+	})
+}
+
+// checkSource refuses text that is nested deeper than maxNesting before the parser, which recurses, sees it. It counts brackets
+// wherever they stand, so it may count too many.
+func (r *realm) checkSource(text string) {
+	depth := 0
+	for _, c := range []byte(text) {
+		switch c {
+		case '(', '[', '{':
+			if depth++; depth > maxNesting {
+				panic(r.newError("RangeError", "The code is nested too deeply"))
+			}
+		case ')', ']', '}':
+			depth = max(0, depth-1)
+		}
+	}
+}
+
+// guardEval puts a function in the place of eval. Code that it evaluates sees the global scope only, as that of every eval
+// that is not called by its own name.
+func guardEval(r *realm) {
+	r.guardMethod(r.rt.GlobalObject(), "eval", 1, func(r *realm, call goja.FunctionCall, native goja.Callable) goja.Value {
+		if text, ok := call.Argument(0).(goja.String); ok {
+			r.checkSource(text.String())
+		}
+		return r.callNative(native, goja.Undefined(), call.Arguments...)
+	})
+}
+
+// guardFunction puts a constructor in the place of Function.
+func guardFunction(r *realm) {
+	native := r.rt.Get("Function").(*goja.Object)
+	proto := native.Get("prototype").(*goja.Object)
+	ctor := r.rt.ToValue(func(call goja.ConstructorCall) *goja.Object {
+		args := make([]goja.Value, len(call.Arguments))
+		for i, arg := range call.Arguments {
+			text := r.str(arg)
+			r.checkSource(text)
+			args[i] = r.rt.ToValue(text)
+		}
+		fn, err := r.rt.New(native, args...)
+		if thrown := thrownBy(err); thrown != nil {
+			panic(thrown)
+		}
+		return fn
+	}).(*goja.Object)
+	r.nameFunction(ctor, r.rt.ToValue("Function"), 1)
+	_ = ctor.DefineDataProperty("prototype", proto, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
+	_ = proto.DefineDataProperty("constructor", ctor, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	_ = r.rt.GlobalObject().DefineDataProperty("Function", ctor, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+}
