@@ -1,6 +1,21 @@
 package agentruntime
 
-import "github.com/dop251/goja"
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/dop251/goja"
+)
+
+// CloneJSON makes a structured clone, in the package's own format, of a value as encoding/json has it.
+func CloneJSON(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("clone: %w", err)
+	}
+	r := newRealm(new(loop))
+	return r.serialize(r.jsonValue(string(text)))
+}
 
 func init() {
 	declareFunction("structuredClone", 1, func(r *realm, call goja.FunctionCall) goja.Value {

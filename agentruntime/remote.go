@@ -114,7 +114,11 @@ func (w *cloneWriter) remote(o *goja.Object) {
 		if s.remote.closed() {
 			panic(w.r.newError("Error", "The RPC stub was disposed and cannot be passed on."))
 		}
-		w.out.value.Remotes = append(w.out.value.Remotes, s.remote.dup())
+		var m Remote = s.remote.dup()
+		if w.out.holding {
+			m = &passed{Remote: m, r: w.r, release: w.out.inv.hold()}
+		}
+		w.out.value.Remotes = append(w.out.value.Remotes, m)
 		return
 	}
 	w.out.value.Remotes = append(w.out.value.Remotes, w.r.export(o, w.out.inv, w.out.holding))
@@ -351,6 +355,21 @@ func (h *handle) Close() error {
 		return nil
 	}
 	return h.of.Remote.Close()
+}
+
+// passed is a Remote that was given to this isolate and that it gave on in a result. The invocation lasts as long as it,
+// for what the invocation was given ends with it.
+type passed struct {
+	Remote
+	r       *realm
+	once    sync.Once
+	release func() // on the loop
+}
+
+func (p *passed) Close() error {
+	err := p.Remote.Close()
+	p.once.Do(func() { p.r.loop.post(p.release) })
+	return err
 }
 
 // export is an object of this isolate that another runtime was given a reference to.

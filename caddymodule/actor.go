@@ -20,9 +20,10 @@ func (c *actorClass) Activate(ctx context.Context, a durable.Activation) (durabl
 	storage := durable.NewStorage(a.StorageConfig())
 	rec := c.rel.edge.openRecord(record.KindActivate, c.rel)
 	rec.Write(func(e *record.Entry) { e.Actor, e.Did.Ran = a.Key.ID.String(), true })
+	act := &actor{rel: c.rel, key: a.Key, leases: new(leases)}
 	code, err := c.rel.agent.Activate(ctx, agentruntime.ActorConfig{
 		Class: c.name, ID: a.Key.ID, Name: a.Name, Storage: storage,
-		Host: &host{rel: c.rel, rec: rec},
+		Host: act.host(rec),
 	})
 	// A constructor that said nothing and failed at nothing leaves no record.
 	said := err != nil
@@ -36,9 +37,11 @@ func (c *actorClass) Activate(ctx context.Context, a durable.Activation) (durabl
 		rec.Release(time.Now())
 	}
 	if err != nil {
+		act.leases.close()
 		return nil, err
 	}
-	return &actor{rel: c.rel, key: a.Key, code: code}, nil
+	act.code = code
+	return act, nil
 }
 
 // actor is one JavaScript actor in memory.
@@ -46,13 +49,20 @@ type actor struct {
 	rel  *release
 	key  durable.Key
 	code *agentruntime.Actor
+	// leases last from event to event.
+	leases *leases
+}
+
+// host is the way to the world of what no call from outside began.
+func (a *actor) host(rec *record.Record) *host {
+	return &host{rel: a.rel, rec: rec, actor: a.key.ID.String(), leases: a.leases}
 }
 
 // Alarm runs the alarm handler, with a record of its own.
 func (a *actor) Alarm(ctx context.Context) error {
 	rec := a.rel.edge.openRecord(record.KindAlarm, a.rel)
 	rec.Write(func(e *record.Entry) { e.Actor, e.Did.Ran = a.key.ID.String(), true })
-	rep, err := a.code.Alarm(ctx, &host{rel: a.rel, rec: rec})
+	rep, err := a.code.Alarm(ctx, a.host(rec))
 	finish(rec, rep, true)
 	rec.Release(time.Now())
 	return err
@@ -63,7 +73,10 @@ func (a *actor) Broken() error { return a.code.Broken() }
 // Busy keeps an actor in memory that has timers or background work under way.
 func (a *actor) Busy() bool { return a.code.Busy() }
 
-func (a *actor) Close(reason error) { a.code.Close(reason) }
+func (a *actor) Close(reason error) {
+	a.code.Close(reason)
+	a.leases.close()
+}
 
 var (
 	_ durable.Class    = (*actorClass)(nil)

@@ -24,6 +24,10 @@ type AgentConfig struct {
 	KV        map[string]string `json:"kv,omitempty"`
 	Secrets   map[string]string `json:"secrets,omitempty"`
 	Analytics map[string]string `json:"analytics,omitempty"`
+	// Services are the other agents that the code can call.
+	Services []ServiceBinding `json:"services,omitempty"`
+	// Callers are the agents whose code may call this one; default all of this server.
+	Callers []string `json:"callers,omitempty"`
 	// Vars are plain values. Placeholders in them are replaced when the configuration is loaded.
 	Vars map[string]string `json:"vars,omitempty"`
 	// Crons are cron expressions of five fields, in UTC.
@@ -89,7 +93,7 @@ func nameFromMain(main string) string {
 	return base
 }
 
-const agentOptions = "main, wrangler, durable, kv, var, secret, analytics, cron, tail, egress, isolation, reuse and limits"
+const agentOptions = "main, wrangler, durable, kv, var, secret, service, analytics, cron, tail, callers, egress, isolation, reuse and limits"
 
 // parseAgentBlock reads the options of an agent.
 //
@@ -99,9 +103,11 @@ const agentOptions = "main, wrangler, durable, kv, var, secret, analytics, cron,
 //		kv <binding> <namespace>
 //		var <name> <value>
 //		secret <binding> <secret>
+//		service <binding> <agent> [<entrypoint>]
 //		analytics <binding> <dataset>
 //		cron <expression>
 //		tail <agent...>
+//		callers <agent...>
 //		egress <policy>
 //		isolation inprocess
 //		reuse 1
@@ -147,6 +153,25 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 				b.Agent = args[2]
 			}
 			c.Durable = append(c.Durable, b)
+		case "service":
+			args := d.RemainingArgs()
+			if len(args) < 2 || len(args) > 3 {
+				return d.Errf("service takes BINDING AGENT [ENTRYPOINT], for example: service SUMMARISER summariser")
+			}
+			if err := bind(d, bound, args[0]); err != nil {
+				return err
+			}
+			s := ServiceBinding{Binding: args[0], Agent: args[1]}
+			if len(args) == 3 {
+				s.Entrypoint = args[2]
+			}
+			c.Services = append(c.Services, s)
+		case "callers":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return d.Errf("callers takes the names of agents, for example: callers coordinator")
+			}
+			c.Callers = append(c.Callers, args...)
 		case "kv":
 			err = parseBinding(d, bound, &c.KV, "NAMESPACE")
 		case "secret":
@@ -187,7 +212,7 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 			}
 		case "limits":
 			err = parseLimits(d, &c.Limits)
-		case "oauth", "service", "ratelimit", "workflow", "assets", "callers", "require_sandbox":
+		case "oauth", "ratelimit", "workflow", "assets", "require_sandbox":
 			return refuseOption(d, option+" of agent")
 		default:
 			return unknownOption(d, "agent", agentOptions)

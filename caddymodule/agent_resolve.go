@@ -66,6 +66,9 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 	for _, b := range r.Durable {
 		taken[b.Binding] = true
 	}
+	for _, s := range r.Services {
+		taken[s.Binding] = true
+	}
 	for _, m := range []map[string]string{r.KV, r.Secrets, r.Analytics, r.Vars} {
 		for name := range m {
 			taken[name] = true

@@ -236,8 +236,11 @@ func (a *App) checkHandlers(name string, c *AgentConfig) error {
 		if b.Agent != "" && !a.agents[b.Agent].release.Load().holds(b.Class) {
 			return at(c.Place, "agent %s: durable %s: agent %s has no durable class %s; bind it there as well: durable %s %s", name, b.Binding, b.Agent, b.Class, b.Binding, b.Class)
 		}
+		if b.Agent != "" && !a.agents[b.Agent].release.Load().admits(name) {
+			return at(c.Place, "agent %s: durable %s: agent %s takes no calls of it; add it to its callers", name, b.Binding, b.Agent)
+		}
 	}
-	return nil
+	return a.checkServices(name, c)
 }
 
 func names[V any](m map[string]V) string {

@@ -90,7 +90,7 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	// The invocation may outlive the request, for waitUntil; until the answer is out it ends with the client.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	gone := context.AfterFunc(r.Context(), cancel)
-	host := &host{rel: rel, rec: v.rec, origin: &origin{next: next, request: r}}
+	host := &host{rel: rel, rec: v.rec, origin: &origin{next: next, request: r}, leases: new(leases)}
 	v.rec.Hold()
 	in := h.incoming(v, r)
 	body := &measuredBody{ReadCloser: in.Body, left: rel.bodyLimit()}
@@ -108,6 +108,7 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 				rep.Outcome = agentruntime.OutcomeCanceled
 			}
 			finish(v.rec, rep, true)
+			host.leases.close()
 			cancel()
 			v.rec.Release(time.Now())
 		})

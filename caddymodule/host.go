@@ -25,6 +25,11 @@ type host struct {
 	rec *record.Record
 	// origin is the next handler, nil where there is none: in actors, alarms and schedules.
 	origin *origin
+	// chain are the invocations that led to this one; actor is the id of the actor that it is an event of.
+	chain []record.Hop
+	actor string
+	// leases are the references that the code was given.
+	leases *leases
 }
 
 // Fetch implements agentruntime.Host.
@@ -45,6 +50,8 @@ func (h *host) Fetch(ctx context.Context, target agentruntime.Target, req *agent
 		return h.origin.fetch(ctx, h.rec, req)
 	case agentruntime.TargetActor:
 		return h.actorFetch(ctx, target, req)
+	case agentruntime.TargetService:
+		return h.serviceFetch(ctx, target, req)
 	}
 	return nil, fmt.Errorf("fetch: unknown target %d", target.Kind)
 }
@@ -125,6 +132,11 @@ func (h *host) acquire(ctx context.Context, target agentruntime.Target) (*durabl
 	if err != nil {
 		return nil, nil, fmt.Errorf("durable %s: %w", target.Binding, err)
 	}
+	if owner, _, _ := strings.Cut(ns.Name(), "/"); owner != h.rel.name {
+		if rel := h.rel.edge.current(owner); rel != nil && !rel.admits(h.rel.name) {
+			return nil, nil, errNotAdmitted(owner, h.rel.name)
+		}
+	}
 	handle, err := h.rel.edge.directory.Acquire(ctx, ns.Key(id), target.Name)
 	if err != nil {
 		return nil, nil, remoteError(err)
@@ -144,7 +156,13 @@ func (h *host) actorFetch(ctx context.Context, target agentruntime.Target, req *
 		h.noteActor(target, req.Method, 0, begun, err)
 		return nil, err
 	}
-	inv := act.code.Fetch(ctx, &host{rel: act.rel, rec: h.rec}, req)
+	to, err := h.enter(act, req.Method)
+	if err != nil {
+		handle.Release()
+		h.noteActor(target, req.Method, 0, begun, err)
+		return nil, err
+	}
+	inv := act.code.Fetch(ctx, to, req)
 	h.rec.Hold()
 	resp, err := inv.Response()
 	status := 0
@@ -165,7 +183,11 @@ func (h *host) actorFetch(ctx context.Context, target agentruntime.Target, req *
 
 // Call implements agentruntime.Host.
 func (h *host) Call(ctx context.Context, target agentruntime.Target, call agentruntime.Call) (agentruntime.Value, error) {
-	if target.Kind != agentruntime.TargetActor {
+	switch target.Kind {
+	case agentruntime.TargetActor:
+	case agentruntime.TargetService:
+		return h.serviceCallMember(ctx, target, call)
+	default:
 		call.Args.Close()
 		return agentruntime.Value{}, fmt.Errorf("call: unknown target %d", target.Kind)
 	}
@@ -177,7 +199,14 @@ func (h *host) Call(ctx context.Context, target agentruntime.Target, call agentr
 		h.noteActor(target, method, 0, begun, err)
 		return agentruntime.Value{}, err
 	}
-	inv := act.code.Call(ctx, &host{rel: act.rel, rec: h.rec}, call)
+	to, err := h.enter(act, method)
+	if err != nil {
+		handle.Release()
+		call.Args.Close()
+		h.noteActor(target, method, 0, begun, err)
+		return agentruntime.Value{}, err
+	}
+	inv := act.code.Call(ctx, to, call)
 	result, err := inv.Result()
 	done := func() {
 		finish(h.rec, inv.Wait(), false)
@@ -197,7 +226,16 @@ func (h *host) Call(ctx context.Context, target agentruntime.Target, call agentr
 		err = act.rel.crossing(remoteError(err))
 	}
 	h.noteActor(target, method, 0, begun, err)
-	return result, err
+	return h.leases.keep(result), err
+}
+
+// enter is the host of an event that this invocation begins in an actor.
+func (h *host) enter(act *actor, method string) (*host, error) {
+	chain, err := h.descend(method)
+	if err != nil {
+		return nil, err
+	}
+	return &host{rel: act.rel, rec: h.rec, chain: chain, actor: act.key.ID.String(), leases: act.leases}, nil
 }
 
 func (h *host) noteActor(target agentruntime.Target, method string, status int, begun time.Time, err error) {

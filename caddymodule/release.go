@@ -37,6 +37,7 @@ type release struct {
 	actors   map[string]durable.Namespace // by binding
 	classes  map[string]*actorClass       // by namespace: the classes this agent's code has
 	datasets map[string]string            // by analytics binding
+	services map[string]service           // by binding
 	edge     *edge
 	points   *points
 	vault    *secrets.Vault
@@ -44,6 +45,12 @@ type release struct {
 	mu       sync.Mutex
 	revealed map[string]secrets.Value // what code was given, by a name for the redactor
 	redactor *secrets.Redactor
+}
+
+// service is what a service binding reaches.
+type service struct {
+	agent string
+	entry agentruntime.Entry
 }
 
 // Destruct drops what the release holds, once no configuration uses it.
@@ -130,7 +137,7 @@ func (a *App) fingerprint(name string, c *resolvedAgent, script *agentruntime.Sc
 func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentruntime.Script) (*release, error) {
 	r := &release{
 		name: name, key: key, config: &c.AgentConfig, script: script, policy: egress.None,
-		actors: map[string]durable.Namespace{}, classes: map[string]*actorClass{}, datasets: c.Analytics,
+		actors: map[string]durable.Namespace{}, classes: map[string]*actorClass{}, datasets: c.Analytics, services: map[string]service{},
 		edge: a.edge, points: a.points, revealed: map[string]secrets.Value{},
 	}
 	for _, text := range c.Crons {
@@ -156,6 +163,21 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentrunti
 			r.classes[ns.Name()] = &actorClass{rel: r, name: b.Class}
 		}
 		bindings = append(bindings, agentruntime.Binding{Name: b.Binding, Kind: agentruntime.BindingDurable, Class: b.Class, Agent: b.Agent, Namespace: ns.Name()})
+	}
+	for _, s := range c.Services {
+		entry := agentruntime.Entry{Name: s.Entrypoint}
+		if entry.Name == "default" {
+			entry.Name = ""
+		}
+		if len(s.Props) > 0 {
+			props, err := agentruntime.CloneJSON(s.Props)
+			if err != nil {
+				return nil, fmt.Errorf("service %s: props: %w", s.Binding, err)
+			}
+			entry.Props = props
+		}
+		r.services[s.Binding] = service{agent: s.Agent, entry: entry}
+		bindings = append(bindings, agentruntime.Binding{Name: s.Binding, Kind: agentruntime.BindingService})
 	}
 	for _, b := range slices.Sorted(maps.Keys(c.KV)) {
 		bindings = append(bindings, agentruntime.Binding{Name: b, Kind: agentruntime.BindingKV})

@@ -61,7 +61,9 @@ func (s *schedule) run(ctx context.Context) {
 func runScheduled(ctx context.Context, e *edge, rel *release, expr string, at time.Time) {
 	rec := e.openRecord(record.KindScheduled, rel)
 	rec.Write(func(x *record.Entry) { x.Path, x.Did.Ran = expr, true })
-	finish(rec, rel.agent.Scheduled(ctx, &host{rel: rel, rec: rec}, expr, at).Wait(), true)
+	h := &host{rel: rel, rec: rec, leases: new(leases)}
+	finish(rec, rel.agent.Scheduled(ctx, h, expr, at).Wait(), true)
+	h.leases.close()
 	rec.Release(time.Now())
 }
 
@@ -100,7 +102,9 @@ func (t tailAgents) Emit(e *record.Entry) {
 			}
 			rec := t.edge.openRecord(record.KindTail, to)
 			rec.Write(func(x *record.Entry) { x.Did.Ran = true })
-			finish(rec, to.agent.Tail(context.Background(), &host{rel: to, rec: rec}, events).Wait(), true)
+			h := &host{rel: to, rec: rec, leases: new(leases)}
+			finish(rec, to.agent.Tail(context.Background(), h, events).Wait(), true)
+			h.leases.close()
 			rec.Release(time.Now())
 		}
 	})

@@ -235,7 +235,7 @@ func TestRuntimeIsDocumented(t *testing.T) {
 		t.Fatalf("docs/runtime.md names only %d things", len(questions))
 	}
 	s := startServer(t, map[string]string{
-		"Caddyfile": site("agent asked {\n main ./agent.ts\n durable ACTORS Asked\n kv KV kv\n analytics POINTS points\n limits {\n cpu 10s\n }\n }", "agent asked"),
+		"Caddyfile": site("agent asked {\n main ./agent.ts\n durable ACTORS Asked\n kv KV kv\n service AGENT other\n analytics POINTS points\n limits {\n cpu 10s\n }\n }\n agent other {\n main ./agent.ts\n durable ACTORS Asked\n }", "agent asked"),
 		"agent.ts": `
 import { DurableObject } from "cloudflare:workers";
 

@@ -23,6 +23,9 @@ type fullRecord struct {
 	Reasons  []string              `json:"bot_reasons"`
 	Throttle []record.ZoneDecision `json:"throttle"`
 	Wall     float64               `json:"wall_ms"`
+	Method   string                `json:"method"`
+	TraceID  string                `json:"trace_id"`
+	Chain    []record.Hop          `json:"chain"`
 }
 
 // waitFull waits for a record that fits.

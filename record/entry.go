@@ -10,6 +10,8 @@ const (
 	KindAlarm     Kind = "alarm"
 	KindScheduled Kind = "scheduled"
 	KindTail      Kind = "tail"
+	// KindCall is a method of an entrypoint, called by another agent; its name is the method.
+	KindCall Kind = "call"
 	// KindActivate is the constructor of an actor; it has a record only if it logged, sent or failed at something.
 	KindActivate Kind = "activate"
 )
@@ -100,9 +102,9 @@ type Did struct {
 	Points     int         `json:"points,omitempty"` // data points written
 }
 
-// Call is one thing sent out: through egress, to an actor or to the origin.
+// Call is one thing sent out: through egress, to an actor, another agent or the origin.
 type Call struct {
-	Kind     string  `json:"kind"` // egress, actor, origin
+	Kind     string  `json:"kind"` // egress, actor, service, origin
 	Host     string  `json:"host,omitempty"`
 	Method   string  `json:"method,omitempty"`
 	Actor    string  `json:"actor,omitempty"`

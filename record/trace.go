@@ -53,6 +53,8 @@ func (e *Entry) Trace() TraceItem {
 		t.Event = map[string]any{"scheduledTime": e.Time.Format(time.RFC3339Nano)}
 	case KindScheduled:
 		t.Event = map[string]any{"cron": e.Path, "scheduledTime": e.Time.UnixMilli()}
+	case KindCall:
+		t.Event = map[string]any{"rpcMethod": e.Method}
 	default:
 		t.Event = map[string]any{
 			"request":  map[string]any{"url": "https://" + e.Site + e.Path, "method": e.Method, "headers": map[string]string{"user-agent": e.Who.UserAgent}},

@@ -1,0 +1,152 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// chained chooses the records of an agent's work for another one.
+func (s *server) chained(agent, kind, method string) fullRecord {
+	s.t.Helper()
+	return s.waitFull("the record of "+agent, func(r fullRecord) bool {
+		return r.Agent == agent && r.Kind == kind && r.Method == method && len(r.Chain) > 0
+	})
+}
+
+func TestServices(t *testing.T) {
+	t.Parallel()
+	out := newOutside(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "from outside") })
+	s := startServer(t, map[string]string{
+		"Caddyfile": site(egressTo("out", out)+fmt.Sprintf(`agent first {
+	main ./services.ts
+	var NAME first
+	var STEP %[1]s
+	durable OWN Counter
+	durable COUNTER Counter second
+	service NEXT second
+	service NAMED second Named
+	egress out
+}
+agent second {
+	main ./services.ts
+	var NAME second
+	var STEP %[1]s
+	durable COUNTER Counter
+	service NEXT first
+	service NAMED closed
+	limits {
+		cpu 30ms
+	}
+}
+agent closed {
+	main ./services.ts
+	callers second
+	durable COUNTER Counter
+}
+`, out.URL), "handle_path /second/* {\n\tagent second\n}\nhandle {\n\tagent first\n}"),
+		"services.ts": agentFile(t, "services.ts"),
+	})
+	for _, c := range []struct{ path, want string }{
+		{"/fetch", `[202,"second","second /path body"]`},
+		{"/call", `3`},
+		{"/who", `"second"`},
+		{"/session", `["second: one","second: two"]`},
+		{"/pipelined", `["second: hello"]`},
+		{"/named", `{}`},
+		{"/namedfetch", `"second named first"`},
+		{"/later", `"now"`},
+		{"/boom", `"RangeError: no further"`},
+		{"/exports", `{"by":"first"}`},
+		{"/actor", `[2,["actor: hi"],21]`},
+		{"/foreign", `1`},
+		{"/second/who", `"first"`},
+	} {
+		want(t, c.path, strings.TrimSpace(s.get(c.path, 200)), c.want)
+	}
+
+	t.Run("the callee's record", func(t *testing.T) {
+		r := s.chained("second", "fetch", "POST")
+		want(t, "path", r.Path, "/path")
+		want(t, "status", r.Status, 202)
+		want(t, "outcome", r.Outcome, "ok")
+		want(t, "chain", fmt.Sprint(r.Chain), "[{first  POST}]")
+		caller := s.waitFull("the caller's record", ofPath("/fetch"))
+		want(t, "the trace", r.TraceID, caller.ID)
+		want(t, "the client", r.ClientIP, "127.0.0.1")
+		if len(caller.Calls) != 1 || caller.Calls[0].Kind != "service" || caller.Calls[0].Host != "second" || caller.Calls[0].Status != 202 {
+			t.Errorf("the caller's calls: %+v", caller.Calls)
+		}
+		boom := s.chained("second", "call", "boom")
+		want(t, "outcome of what threw", boom.Outcome, "exception")
+		if len(boom.Exceptions) != 1 || !strings.Contains(boom.Exceptions[0].Stack, "services.ts:") {
+			t.Errorf("its exception: %+v", boom.Exceptions)
+		}
+		later := s.chained("second", "call", "later")
+		if len(later.Logs) != 1 || later.Logs[0].Message != "after the answer" {
+			t.Errorf("what it did after its answer: %+v", later.Logs)
+		}
+	})
+	t.Run("its own egress policy", func(t *testing.T) {
+		mustContain(t, "the answer", s.get("/outward", 200), "EgressError")
+		r := s.chained("second", "call", "outward")
+		if len(r.Calls) != 1 || r.Calls[0].Kind != "egress" || r.Calls[0].Decision != "refuse" {
+			t.Errorf("its calls: %+v", r.Calls)
+		}
+	})
+	t.Run("its own limits", func(t *testing.T) {
+		mustContain(t, "the answer", s.get("/spin", 200), "more CPU time")
+		want(t, "its outcome", s.chained("second", "call", "spin").Outcome, "exceededCpu")
+		want(t, "the caller's", s.waitFull("the caller's record", ofPath("/spin")).Outcome, "ok")
+	})
+	t.Run("a circle", func(t *testing.T) {
+		mustContain(t, "the answer", s.get("/circle", 200), "more than 16 deep", "first, second, first")
+		r := s.waitFull("the deepest record", func(r fullRecord) bool { return len(r.Chain) == 16 })
+		if len(r.Calls) != 1 || !strings.Contains(r.Calls[0].Error, "in a circle") {
+			t.Errorf("its calls: %+v", r.Calls)
+		}
+	})
+}
+
+// TestCallers wants a configuration to be refused in which an agent is bound that does not admit it.
+func TestCallers(t *testing.T) {
+	t.Parallel()
+	const config = `agent caller {
+	main ./caller.ts
+	service CLOSED closed
+	durable ACTORS Counter closed
+}
+agent other {
+	main ./caller.ts
+	service CLOSED open
+	durable ACTORS Counter open
+}
+agent open {
+	main ./services.ts
+	durable COUNTER Counter
+}
+agent closed {
+	main ./services.ts
+	durable COUNTER Counter
+	%s
+}
+`
+	s := newServer(t, map[string]string{
+		"Caddyfile": site(fmt.Sprintf(config, "callers other"), "agent caller"),
+		"caller.ts": `export default { async fetch(request: Request, env: any) {
+	const caught = async (p: Promise<unknown>) => { try { return await p } catch (e: any) { return e.message } };
+	return Response.json([await caught(env.CLOSED.add(1, 2)), await caught(env.ACTORS.getByName("a").add(1))]);
+} };`,
+		"services.ts": agentFile(t, "services.ts"),
+	})
+	_, errs, err := s.command("", "validate", "--config", "Caddyfile", "--adapter", "caddyfile")
+	if err == nil {
+		t.Fatal("the configuration is accepted")
+	}
+	mustContain(t, "the refusal", lastError(t, errs), "durable ACTORS", "agent closed takes no calls of it", "callers")
+
+	s.write("Caddyfile", site(fmt.Sprintf(config, "callers caller"), "agent caller"))
+	s.start()
+	want(t, "admitted", strings.TrimSpace(s.get("/", 200)), `[3,1]`)
+}
