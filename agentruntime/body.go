@@ -181,6 +181,9 @@ func (r *realm) bodyReader(b *body) (io.ReadCloser, int64) {
 		return &memoryBody{Reader: bytes.NewReader(b.data)}, int64(len(b.data))
 	case bodyReader:
 		b.used = true
+		if w, ok := b.reader.(*rewriting); ok {
+			w.held()
+		}
 		return passOn(b.reader), b.length
 	}
 	if src := b.stream.untouched(); src != nil {

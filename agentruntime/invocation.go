@@ -117,8 +117,11 @@ func (inv *Invocation) answer(resp *Response, value Value) {
 	}
 	inv.answered = true
 	if resp != nil {
-		if d, ok := resp.Body.(*drain); ok {
-			d.answers = inv
+		switch body := resp.Body.(type) {
+		case *drain:
+			body.answers = inv
+		case *rewriting:
+			body.answers = inv
 		}
 		if err := inv.limitAnswer(resp); err != nil {
 			inv.answered = false
