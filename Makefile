@@ -51,9 +51,8 @@ lint: ## vet and staticcheck
 bench: ## measure against workerd, plain Coraza and plain Caddy; ARGS="--help" says more
 	@go run -tags $(TAGS) ./bench $(ARGS)
 
-deps: ## fetch the npm packages that the tests need; Go fetches its modules by itself
-	@[ -f $(NPM_TESTS)/package-lock.json ] || exit 0; \
-	if ! command -v npm >/dev/null; then \
+deps: ## fetch what only tests need: npm packages and web-platform-tests; Go fetches its modules by itself
+	@if ! command -v npm >/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && apt-get install -yq --no-install-recommends npm; \
 		else \
@@ -61,6 +60,7 @@ deps: ## fetch the npm packages that the tests need; Go fetches its modules by i
 		fi; \
 	fi; \
 	npm ci --prefix $(NPM_TESTS) --ignore-scripts --no-audit --no-fund
+	@agentruntime/testdata/wpt/fetch.sh
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

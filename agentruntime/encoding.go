@@ -6,9 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dop251/goja"
-	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
-	xtransform "golang.org/x/text/transform"
 )
 
 // validUTF8 replaces what is not UTF-8 by U+FFFD, one for each maximal part of a sequence, as the Encoding Standard does.
@@ -92,31 +90,21 @@ type textDecoder struct {
 	label     string
 	fatal     bool
 	ignoreBOM bool
-	utf8      bool
-	codec     encoding.Encoding
-	// The rest is there between calls with stream: what was kept back, and whether the start was seen.
+	// The rest is there between calls with stream: what was kept back, the decoder if it isn't UTF-8, and whether the
+	// start was seen.
 	kept    []byte
 	started bool
-	decoder *encoding.Decoder
+	decoder legacyDecoder
 }
 
 // makeDecoder reads the arguments of the constructor.
 func (r *realm) makeDecoder(labelArg, options goja.Value) *textDecoder {
-	label := "utf-8"
+	d := &textDecoder{label: "utf-8"}
 	if given(labelArg) {
-		label = strings.ToLower(strings.Trim(r.str(labelArg), " \t\n\f\r"))
-	}
-	d := &textDecoder{label: "utf-8", utf8: true}
-	if label != "utf-8" && label != "utf8" {
-		codec, err := htmlindex.Get(label)
-		if err == nil {
-			d.label, err = htmlindex.Name(codec)
-		}
-		if err != nil || d.label == "replacement" {
-			panic(r.newError("RangeError", "Failed to construct 'TextDecoder': The encoding label provided ('"+shortened(label)+"') is invalid."))
-		}
-		if d.utf8 = d.label == "utf-8"; !d.utf8 {
-			d.codec = codec
+		given := r.str(labelArg)
+		var ok bool
+		if d.label, ok = encodingName(given); !ok || d.label == "replacement" {
+			panic(r.newError("RangeError", "Failed to construct 'TextDecoder': The encoding label provided ('"+shortened(given)+"') is invalid."))
 		}
 	}
 	r.dictionary(options, "the options of a TextDecoder")
@@ -129,32 +117,45 @@ func (r *realm) makeDecoder(labelArg, options goja.Value) *textDecoder {
 	return d
 }
 
+// encodingName returns the standard's name for an encoding that label stands for
+// (https://encoding.spec.whatwg.org/#concept-encoding-get).
+func encodingName(label string) (name string, ok bool) {
+	label = strings.Trim(label, " \t\n\f\r")
+	if strings.EqualFold(label, "utf-8") || strings.EqualFold(label, "utf8") {
+		return "utf-8", true
+	}
+	// The table of x/text would take labels between other white space as well.
+	if !isASCII(label) || strings.TrimSpace(label) != label {
+		return "", false
+	}
+	codec, err := htmlindex.Get(label)
+	if err != nil {
+		return "", false
+	}
+	name, err = htmlindex.Name(codec)
+	return name, err == nil
+}
+
 // decode decodes data; more says that the text goes on in the next call. It throws for invalid data if fatal.
 func (d *textDecoder) decode(r *realm, data []byte, more bool) string {
-	if len(d.kept) > 0 {
-		data = append(d.kept, data...)
-		d.kept = nil
-	}
 	var text string
 	var bad bool
-	if d.utf8 {
-		if utf8.Valid(data) {
-			text = string(data)
-		} else {
-			var rest []byte
-			text, rest = repairUTF8(data, more)
-			d.kept = bytes.Clone(rest)
-			bad = d.fatal && !utf8.Valid(data[:len(data)-len(rest)])
-		}
+	if d.label == "utf-8" {
+		text, bad = d.decodeUTF8(data, more)
 	} else {
-		text, bad = d.decodeOther(data, more)
+		if d.decoder == nil {
+			d.decoder = newLegacyDecoder(d.label)
+		}
+		var out []byte
+		out, bad = d.decoder.decode(make([]byte, 0, len(data)*2+16), data, !more)
+		text = string(out)
 	}
-	if bad {
+	if bad && d.fatal {
 		d.kept, d.started, d.decoder = nil, false, nil
 		panic(r.typeError("The encoded data was not valid for encoding " + d.label))
 	}
 	if !d.started && text != "" {
-		if !d.ignoreBOM && (d.utf8 || strings.HasPrefix(d.label, "utf-16")) {
+		if !d.ignoreBOM && (d.label == "utf-8" || strings.HasPrefix(d.label, "utf-16")) {
 			text = strings.TrimPrefix(text, "\ufeff")
 		}
 		d.started = true
@@ -165,28 +166,17 @@ func (d *textDecoder) decode(r *realm, data []byte, more bool) string {
 	return text
 }
 
-// decodeOther decodes what is not UTF-8.
-func (d *textDecoder) decodeOther(data []byte, more bool) (text string, bad bool) {
-	if d.decoder == nil {
-		d.decoder = d.codec.NewDecoder()
+func (d *textDecoder) decodeUTF8(data []byte, more bool) (text string, bad bool) {
+	if len(d.kept) > 0 {
+		data = append(d.kept, data...)
+		d.kept = nil
 	}
-	out := make([]byte, 0, len(data)*2+16)
-	for {
-		if cap(out)-len(out) < 16 {
-			out = append(out, make([]byte, len(out)+64)...)[:len(out)]
-		}
-		n, used, err := d.decoder.Transform(out[len(out):cap(out)], data, !more)
-		out, data = out[:len(out)+n], data[used:]
-		if err == xtransform.ErrShortDst {
-			continue
-		}
-		if err == xtransform.ErrShortSrc {
-			d.kept = bytes.Clone(data)
-		}
-		break
+	if utf8.Valid(data) {
+		return string(data), false
 	}
-	text = string(out)
-	return text, d.fatal && strings.ContainsRune(text, utf8.RuneError)
+	text, rest := repairUTF8(data, more)
+	d.kept = bytes.Clone(rest)
+	return text, !utf8.Valid(data[:len(data)-len(rest)])
 }
 
 // encodeChunk converts a chunk of text to UTF-8. A high surrogate at its end waits for the next chunk.
@@ -194,7 +184,10 @@ func encodeChunk(r *realm, v goja.Value, high uint16) (data []byte, rest uint16)
 	if _, ok := v.(*goja.Symbol); ok {
 		panic(r.typeError("Cannot convert a Symbol value to a string"))
 	}
-	s := v.ToString().(goja.String)
+	s, ok := v.ToString().(goja.String)
+	if !ok {
+		s = r.rt.ToValue(v.String()).(goja.String) // undefined and its like are not of that type
+	}
 	n := s.Length()
 	if n == 0 {
 		return nil, high
@@ -235,7 +228,7 @@ func init() {
 			})},
 			{name: "encodeInto", length: 2, call: method(func(r *realm, _ *textEncoder, call goja.FunctionCall) goja.Value {
 				dst, ok := r.bytesOf(call.Argument(1))
-				if !ok {
+				if !ok || !isUint8Array(call.Argument(1)) {
 					panic(r.typeError("Failed to execute 'encodeInto' on 'TextEncoder': parameter 2 is not of type 'Uint8Array'."))
 				}
 				read, written := 0, 0

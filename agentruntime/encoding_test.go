@@ -46,7 +46,7 @@ func FuzzDecodeUTF8(f *testing.F) {
 		if cut < 0 || cut > len(data) {
 			return
 		}
-		d := &textDecoder{label: "utf-8", utf8: true}
+		d := &textDecoder{label: "utf-8"}
 		parts := d.decode(r, data[:cut:cut], true)
 		if parts += d.decode(r, data[cut:], false); parts != whole {
 			t.Fatalf("%q in parts, %q as a whole", parts, whole)

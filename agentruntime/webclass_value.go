@@ -286,6 +286,16 @@ func isView(obj *goja.Object) bool {
 	return ok && buf.ExportType() == typeArrayBuffer
 }
 
+// isUint8Array reports whether v, a BufferSource, is a Uint8Array and not another kind of view.
+func isUint8Array(v goja.Value) bool {
+	obj, ok := v.(*goja.Object)
+	if !ok {
+		return false
+	}
+	tag, ok := obj.GetSymbol(goja.SymToStringTag).(goja.String)
+	return ok && tag.String() == "Uint8Array"
+}
+
 // arrayBuffer makes an ArrayBuffer around data, which it owns from now on.
 func (r *realm) arrayBuffer(data []byte) goja.Value {
 	if data == nil {

@@ -1,0 +1,250 @@
+package agentruntime
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// wptGroup is a part of web-platform-tests that must hold to wptFloor by itself.
+type wptGroup struct {
+	Name string
+	// From is the folder that "make deps" unpacks it into; empty for what no package registry carries, which is run where
+	// WPT_ROOT names a checkout of web-platform-tests.
+	From string
+	// Paths are folders, whose .any.js files are run, and single files.
+	Paths []string
+	// Except are files and folders left out: what needs a document, another realm or a server.
+	Except []string
+}
+
+// wptFloor is the share of a group's subtests that must pass, in percent.
+const wptFloor = 50
+
+var wptGroups = []wptGroup{
+	{Name: "URL", From: "node20", Paths: []string{"url", "url/IdnaTestV2.window.js"}},
+	{Name: "Encoding", From: "node20", Paths: []string{"encoding"}},
+	{Name: "Streams", From: "node20", Paths: []string{"streams"}, Except: []string{"streams/transferable"}},
+	{Name: "Blob and File", From: "node20", Paths: []string{"FileAPI/blob", "FileAPI/file"}},
+	{Name: "Structured clone", From: "node20", Paths: []string{"html/webappapis/structured-clone"}},
+	{Name: "Abort", From: "node20", Paths: []string{"dom/abort"}},
+	{Name: "Events", From: "node20", Paths: []string{"dom/events"}},
+	{Name: "Timers, microtasks, base64", From: "node20", Paths: []string{"html/webappapis/timers", "html/webappapis/microtask-queuing", "html/webappapis/atob"}},
+}
+
+// wptFetched returns the copy of web-platform-tests that "make deps" unpacked into folder.
+func wptFetched(t *testing.T, folder string) *wptSuite {
+	t.Helper()
+	root := filepath.Join("testdata", "wpt", "files", folder)
+	if _, err := os.Stat(filepath.Join(root, "resources", "testharness.js")); err != nil {
+		t.Fatalf("the web-platform-tests are not here; run: make deps (%v)", err)
+	}
+	return &wptSuite{root: root}
+}
+
+// files lists the test files of a group.
+func (g *wptGroup) files(t *testing.T, s *wptSuite) []string {
+	t.Helper()
+	var list []string
+	for _, p := range g.Paths {
+		err := fs.WalkDir(os.DirFS(s.root), p, func(name string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if slices.Contains(g.Except, name) {
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			if !d.IsDir() && (name == p || strings.HasSuffix(name, ".any.js")) {
+				list = append(list, name)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return list
+}
+
+// wptExpected is what testdata/wpt/expectations.json holds: the figures of each group as they were last run, and every
+// subtest that fails, by reason and file.
+type wptExpected struct {
+	Groups  map[string]*wptFigures `json:"groups"`
+	Reasons []*wptReason           `json:"reasons"`
+}
+
+type wptFigures struct {
+	Files  int `json:"files"`
+	Passed int `json:"passed"`
+	Total  int `json:"total"`
+}
+
+type wptReason struct {
+	Reason string              `json:"reason"`
+	Files  map[string][]string `json:"files"`
+}
+
+const (
+	wptExpectations = "testdata/wpt/expectations.json"
+	// wptUnexamined is the reason that -update gives to what fails newly. The test fails while it is there.
+	wptUnexamined = "not examined"
+)
+
+func readExpected(t *testing.T) *wptExpected {
+	t.Helper()
+	e := &wptExpected{Groups: map[string]*wptFigures{}}
+	data, err := os.ReadFile(filepath.FromSlash(wptExpectations))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// reasonOf returns why a subtest is expected to fail, empty if it is not.
+func (e *wptExpected) reasonOf(file, name string) string {
+	for _, r := range e.Reasons {
+		if slices.Contains(r.Files[file], name) {
+			return r.Reason
+		}
+	}
+	return ""
+}
+
+// replace makes failing the list of what fails in file, under the reasons that were given before.
+func (e *wptExpected) replace(file string, failing []string) {
+	kept := map[string]string{}
+	for _, name := range failing {
+		if kept[name] = e.reasonOf(file, name); kept[name] == "" {
+			kept[name] = wptUnexamined
+		}
+	}
+	for _, r := range e.Reasons {
+		delete(r.Files, file)
+	}
+	for _, name := range failing {
+		i := slices.IndexFunc(e.Reasons, func(r *wptReason) bool { return r.Reason == kept[name] })
+		if i < 0 {
+			i = len(e.Reasons)
+			e.Reasons = append(e.Reasons, &wptReason{Reason: wptUnexamined, Files: map[string][]string{}})
+		}
+		e.Reasons[i].Files[file] = append(e.Reasons[i].Files[file], name)
+	}
+	e.Reasons = slices.DeleteFunc(e.Reasons, func(r *wptReason) bool { return len(r.Files) == 0 })
+}
+
+// TestWebPlatform runs the web-platform-tests that need neither a document nor a server.
+func TestWebPlatform(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("web-platform-tests are not part of the short run, nor of that under the race detector")
+	}
+	expected := readExpected(t)
+	suites := map[string]*wptSuite{}
+	for i := range wptGroups {
+		g := &wptGroups[i]
+		suite := suites[g.From]
+		if suite == nil {
+			suite = wptFetched(t, g.From)
+			suites[g.From] = suite
+		}
+		t.Run(g.Name, func(t *testing.T) {
+			files := g.files(t, suite)
+			figures := &wptFigures{Files: len(files)}
+			for _, res := range suite.runAll(files) {
+				failing := res.failures(figures)
+				if *updateGolden {
+					expected.replace(res.File, slices.Sorted(maps.Keys(failing)))
+					continue
+				}
+				for _, name := range slices.Sorted(maps.Keys(failing)) {
+					if expected.reasonOf(res.File, name) == "" {
+						t.Errorf("%s: %q fails: %s", res.File, name, failing[name])
+					}
+				}
+				for _, r := range expected.Reasons {
+					for _, name := range r.Files[res.File] {
+						if _, fails := failing[name]; !fails {
+							t.Errorf("%s: %q is listed as failing, and does not; run the test with -update", res.File, name)
+						}
+					}
+				}
+			}
+			t.Logf("%d of %d subtests in %d files pass: %.1f %%", figures.Passed, figures.Total, figures.Files, figures.share())
+			if figures.share() < wptFloor {
+				t.Errorf("%.1f %% pass, %d %% must", figures.share(), wptFloor)
+			}
+			if *updateGolden {
+				expected.Groups[g.Name] = figures
+			} else if was := expected.Groups[g.Name]; was == nil || *was != *figures {
+				t.Errorf("%+v subtests now, %+v are written down; run the test with -update", *figures, was)
+			}
+		})
+	}
+	for _, r := range expected.Reasons {
+		if r.Reason == wptUnexamined && !*updateGolden {
+			t.Errorf("failures without a reason: %v", slices.Sorted(maps.Keys(r.Files)))
+		}
+	}
+	if *updateGolden {
+		data, err := json.MarshalIndent(expected, "", "\t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.FromSlash(wptExpectations), append(data, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (f *wptFigures) share() float64 { return 100 * float64(f.Passed) / float64(max(f.Total, 1)) }
+
+// failures returns the subtests that failed with their messages, and counts them all.
+func (res *wptResult) failures(figures *wptFigures) map[string]string {
+	failing := map[string]string{}
+	if res.Harness != "" {
+		failing[wptWhole] = res.Harness
+		figures.Total++
+	}
+	for _, s := range res.Tests {
+		figures.Total++
+		if s.Status == wptPass {
+			figures.Passed++
+			continue
+		}
+		failing[s.Name] = fmt.Sprintf("%s: %s", map[int]string{1: "failed", 2: "timed out", 3: "not run", 4: "precondition failed"}[s.Status], s.Message)
+	}
+	return failing
+}
+
+// runAll runs files on all cores, and returns their results in order.
+func (s *wptSuite) runAll(files []string) []wptResult {
+	results := make([]wptResult, len(files))
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := range next {
+				results[i] = s.run(files[i], "")
+			}
+		})
+	}
+	for i := range files {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return results
+}
