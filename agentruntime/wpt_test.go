@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // wptGroup is a part of web-platform-tests that must hold to wptFloor by itself.
@@ -24,6 +25,8 @@ type wptGroup struct {
 	Paths []string
 	// Except are files and folders left out: what needs a document, another realm or a server.
 	Except []string
+	// Slow are files left out because they compute for minutes; WPT_SLOW=1 runs them, and no others.
+	Slow []string
 }
 
 // wptFloor is the share of a group's subtests that must pass, in percent.
@@ -38,6 +41,12 @@ var wptGroups = []wptGroup{
 	{Name: "Abort", From: "node20", Paths: []string{"dom/abort"}},
 	{Name: "Events", From: "node20", Paths: []string{"dom/events"}},
 	{Name: "Timers, microtasks, base64", From: "node20", Paths: []string{"html/webappapis/timers", "html/webappapis/microtask-queuing", "html/webappapis/atob"}},
+	{Name: "WebCrypto", From: "node20", Paths: []string{"WebCryptoAPI"}, Slow: []string{
+		"WebCryptoAPI/derive_bits_keys/pbkdf2.https.any.js",
+		"WebCryptoAPI/generateKey/successes_RSA-OAEP.https.any.js",
+		"WebCryptoAPI/generateKey/successes_RSA-PSS.https.any.js",
+		"WebCryptoAPI/generateKey/successes_RSASSA-PKCS1-v1_5.https.any.js",
+	}},
 }
 
 // wptFetched returns the copy of web-platform-tests that "make deps" unpacked into folder.
@@ -65,7 +74,8 @@ func (g *wptGroup) files(t *testing.T, s *wptSuite) []string {
 				}
 				return nil
 			}
-			if !d.IsDir() && (name == p || strings.HasSuffix(name, ".any.js")) {
+			slow := slices.Contains(g.Slow, name) != (os.Getenv("WPT_SLOW") != "")
+			if !d.IsDir() && !slow && (name == p || strings.HasSuffix(name, ".any.js")) {
 				list = append(list, name)
 			}
 			return nil
@@ -164,6 +174,9 @@ func TestWebPlatform(t *testing.T) {
 			files := g.files(t, suite)
 			figures := &wptFigures{Files: len(files)}
 			for _, res := range suite.runAll(files) {
+				if res.Took > 2*time.Second {
+					t.Logf("%s took %s", res.File, res.Took.Round(time.Second))
+				}
 				failing := res.failures(figures)
 				if *updateGolden {
 					expected.replace(res.File, slices.Sorted(maps.Keys(failing)))
@@ -237,7 +250,7 @@ func (s *wptSuite) runAll(files []string) []wptResult {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for i := range next {
-				results[i] = s.run(files[i], "")
+				results[i] = s.run(files[i])
 			}
 		})
 	}
