@@ -170,7 +170,11 @@ func (s *wptSuite) run(file string) (result wptResult) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), wptWall)
 	defer cancel()
-	a := &Agent{name: "wpt", script: &Script{stacks: &sourceMap{}, json: true}, now: time.Now, rand: wptRandom{},
+	script := &Script{stacks: &sourceMap{}}
+	for _, g := range guards {
+		script.guards = append(script.guards, g.install)
+	}
+	a := &Agent{name: "wpt", script: script, now: time.Now, rand: wptRandom{},
 		limits: Limits{CPU: wptWall, Wall: wptWall, Subrequests: 1 << 30}.withDefaults()}
 	r := a.newRealm()
 	host := &wptHost{suite: s, loop: r.loop}
