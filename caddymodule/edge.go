@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/durable"
 	"github.com/gatehouse-edge/gatehouse/durable/badgerstore"
 	"github.com/gatehouse-edge/gatehouse/kv"
@@ -182,6 +183,16 @@ func (e *edge) releases() []*release {
 		}
 	}
 	return all
+}
+
+// whenEnded hands an invocation's report to done when the invocation has come to its end: at once if it has, so that the
+// common request needs no goroutine more.
+func (e *edge) whenEnded(inv *agentruntime.Invocation, done func(agentruntime.Report)) {
+	if rep, ended := inv.Ended(); ended {
+		done(rep)
+		return
+	}
+	e.work.Go(func() { done(inv.Wait()) })
 }
 
 func inCharge(list []duty) *release {

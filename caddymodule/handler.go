@@ -102,8 +102,7 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	defer func() {
 		gone()
 		left := !whole && r.Context().Err() != nil
-		h.app.edge.work.Go(func() {
-			rep := inv.Wait()
+		h.app.edge.whenEnded(inv, func(rep agentruntime.Report) {
 			if left && rep.Outcome == agentruntime.OutcomeOK {
 				rep.Outcome = agentruntime.OutcomeCanceled
 			}

@@ -173,8 +173,8 @@ func (h *host) actorFetch(ctx context.Context, target agentruntime.Target, req *
 		err = act.rel.crossing(remoteError(err))
 	}
 	h.noteActor(target, req.Method, status, begun, err)
-	h.rel.edge.work.Go(func() {
-		finish(h.rec, inv.Wait(), false)
+	h.rel.edge.whenEnded(inv, func(rep agentruntime.Report) {
+		finish(h.rec, rep, false)
 		handle.Release()
 		h.rec.Release(time.Now())
 	})

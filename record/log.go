@@ -56,7 +56,7 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	enc.AddBool("ran", e.Did.Ran)
 	if len(e.Did.Calls) > 0 {
-		zap.Reflect("calls", e.Did.Calls).AddTo(enc)
+		zap.Objects("calls", e.Did.Calls).AddTo(enc)
 	}
 	if len(e.Did.Tools) > 0 {
 		zap.Reflect("tools", e.Did.Tools).AddTo(enc)
@@ -87,6 +87,28 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddInt("logs_dropped", e.Out.LogsDropped)
 	}
 	return nil
+}
+
+// MarshalLogObject writes the call's fields. Nearly every record has a call, and reflection would cost as much as the rest.
+func (c Call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("kind", c.Kind)
+	addString(enc, "host", c.Host)
+	addString(enc, "method", c.Method)
+	addString(enc, "actor", c.Actor)
+	addInt(enc, "status", int64(c.Status))
+	addInt(enc, "bytes_out", c.BytesOut)
+	addInt(enc, "bytes_in", c.BytesIn)
+	enc.AddFloat64("ms", c.Millis)
+	addString(enc, "decision", c.Decision)
+	addString(enc, "rule", c.Rule)
+	addString(enc, "error", c.Error)
+	return nil
+}
+
+func addInt(enc zapcore.ObjectEncoder, key string, value int64) {
+	if value != 0 {
+		enc.AddInt64(key, value)
+	}
 }
 
 func addString(enc zapcore.ObjectEncoder, key, value string) {

@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -145,6 +146,31 @@ func TestTraceShape(t *testing.T) {
 	for _, want := range []string{`"scriptName":"a"`, `"outcome":"ok"`, `"message":["m"]`, `"url":"https://example.com/x"`, `"exceptions":[]`} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("%s is not in %s", want, b)
+		}
+	}
+}
+
+// TestCallFields holds a call in the log to its JSON form.
+func TestCallFields(t *testing.T) {
+	for _, c := range []Call{
+		{Kind: "origin"},
+		{Kind: "egress", Host: "h", Method: "GET", Actor: "a", Status: 200, BytesOut: 1, BytesIn: 2, Millis: 0.5, Decision: "refuse", Rule: "r", Error: "e"},
+	} {
+		want, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		enc := zapcore.NewMapObjectEncoder()
+		if err := c.MarshalLogObject(enc); err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.Marshal(enc.Fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, b map[string]any
+		if json.Unmarshal(want, &a) != nil || json.Unmarshal(got, &b) != nil || !reflect.DeepEqual(a, b) {
+			t.Errorf("the log has %s, JSON %s", got, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/gatehouse-edge/gatehouse/durable"
 )
@@ -103,6 +104,9 @@ func (s *Store) commitGroups() {
 			closing = true // what is left has failed already
 		}
 		for {
+			// Whoever is ready to run may hand over a batch as well: a larger group shares one sync. On an idle machine
+			// this returns at once.
+			runtime.Gosched()
 			s.mu.Lock()
 			backlog = append(backlog, s.queue...)
 			clear(s.queue)
