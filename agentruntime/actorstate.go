@@ -25,7 +25,7 @@ func (r *realm) actorState(x *Actor) *goja.Object {
 		}
 		switch name {
 		case "id":
-			return r.idValue(x.id, x.name)
+			return r.idValue(&actorID{id: x.id, text: x.id.String(), name: x.name})
 		case "storage":
 			return r.storage(x)
 		case "props":

@@ -2,54 +2,110 @@ package agentruntime
 
 import (
 	"errors"
+	"reflect"
 
 	"github.com/dop251/goja"
 
 	"github.com/gatehouse-edge/gatehouse/durable"
 )
 
-// actorID is the state of a DurableObjectId.
+// actorID is a DurableObjectId (https://developers.cloudflare.com/durable-objects/api/id/). It has no class that code could
+// reach: an object that makes its members itself costs a request much less.
 type actorID struct {
+	r    *realm
 	id   durable.ID
 	text string
 	name string
+	// namespace is the one that made the id, empty if that is not known.
+	namespace string
+	made      map[string]goja.Value
 }
 
-func init() {
-	(&webClass{
-		name: "DurableObjectId",
-		members: []member{
-			{name: "toString", call: method(func(r *realm, id *actorID, _ goja.FunctionCall) goja.Value { return r.rt.ToValue(id.text) })},
-			{name: "equals", length: 1, call: method(func(r *realm, id *actorID, call goja.FunctionCall) goja.Value {
-				other, ok := nativeOf[*actorID](r, call.Argument(0))
-				return r.rt.ToValue(ok && other.id == id.id)
-			})},
-			{name: "name", get: getter(func(r *realm, id *actorID) goja.Value {
-				if id.name == "" {
-					return goja.Undefined()
-				}
-				return r.rt.ToValue(id.name)
-			})},
-		},
-	}).declare()
+var actorIDType = reflect.TypeFor[*actorID]()
+
+// actorIDOf returns the id that v is.
+func actorIDOf(v goja.Value) (*actorID, bool) {
+	obj, ok := v.(*goja.Object)
+	if !ok || obj.ExportType() != actorIDType {
+		return nil, false
+	}
+	id, ok := obj.Export().(*actorID)
+	return id, ok
 }
 
-func (r *realm) idValue(id durable.ID, name string) *goja.Object {
-	return r.newNative("DurableObjectId", &actorID{id: id, text: id.String(), name: name})
+func (id *actorID) Get(key string) goja.Value {
+	if v, ok := id.made[key]; ok {
+		return v
+	}
+	r := id.r
+	var f nativeFunc
+	length := 0
+	switch key {
+	case "name":
+		if id.name == "" {
+			return goja.Undefined()
+		}
+		return r.rt.ToValue(id.name)
+	case "toString":
+		f = func(*realm, goja.FunctionCall) goja.Value { return r.rt.ToValue(id.text) }
+	case "equals":
+		length = 1
+		f = func(_ *realm, call goja.FunctionCall) goja.Value {
+			other, ok := actorIDOf(call.Argument(0))
+			return r.rt.ToValue(ok && other.id == id.id)
+		}
+	default:
+		return nil
+	}
+	v := r.function(key, length, f)
+	id.Set(key, v)
+	return v
+}
+
+func (id *actorID) Set(key string, v goja.Value) bool {
+	if id.made == nil {
+		id.made = make(map[string]goja.Value, 2)
+	}
+	id.made[key] = v
+	return true
+}
+
+func (id *actorID) Has(key string) bool {
+	_, ok := id.made[key]
+	return ok || key == "toString" || key == "equals" || key == "name"
+}
+
+func (id *actorID) Delete(string) bool { return false }
+
+func (id *actorID) Keys() []string {
+	if id.name == "" {
+		return nil
+	}
+	return []string{"name"}
+}
+
+func (r *realm) idValue(id *actorID) *goja.Object {
+	id.r = r
+	return r.rt.NewDynamicObject(id)
 }
 
 // namespace makes the value of a durable binding
 // (https://developers.cloudflare.com/durable-objects/api/namespace/).
 func (r *realm) namespace(b *Binding) goja.Value {
 	idOf := func(v goja.Value) *actorID {
-		id, ok := nativeOf[*actorID](r, v)
+		id, ok := actorIDOf(v)
 		if !ok {
 			panic(r.typeError("get(): the argument is not a DurableObjectId; make one with idFromName, idFromString or newUniqueId"))
 		}
-		if _, err := b.ids.IDFromString(id.text); err != nil {
-			panic(r.typeError("get(): the id belongs to another namespace"))
+		if id.namespace != b.Namespace {
+			if _, err := b.ids.IDFromString(id.text); err != nil {
+				panic(r.typeError("get(): the id belongs to another namespace"))
+			}
 		}
 		return id
+	}
+	made := func(id durable.ID, name string) *goja.Object {
+		return r.idValue(&actorID{id: id, text: id.String(), name: name, namespace: b.Namespace})
 	}
 	return r.lazy(func(member string) goja.Value {
 		var f func(call goja.FunctionCall) goja.Value
@@ -58,7 +114,7 @@ func (r *realm) namespace(b *Binding) goja.Value {
 			f = func(call goja.FunctionCall) goja.Value {
 				r.need(call, 1, "idFromName")
 				name := r.str(call.Argument(0))
-				return r.idValue(b.ids.IDFromName(name), name)
+				return made(b.ids.IDFromName(name), name)
 			}
 		case "idFromString":
 			f = func(call goja.FunctionCall) goja.Value {
@@ -70,7 +126,7 @@ func (r *realm) namespace(b *Binding) goja.Value {
 				case err != nil:
 					panic(r.typeError("Invalid Durable Object ID: must be 64 hex digits"))
 				}
-				return r.idValue(id, "")
+				return made(id, "")
 			}
 		case "newUniqueId":
 			f = func(call goja.FunctionCall) goja.Value {
@@ -79,7 +135,7 @@ func (r *realm) namespace(b *Binding) goja.Value {
 				if err != nil {
 					r.throw(err)
 				}
-				return r.idValue(id, "")
+				return made(id, "")
 			}
 		case "get":
 			f = func(call goja.FunctionCall) goja.Value {

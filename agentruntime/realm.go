@@ -13,8 +13,11 @@ type realm struct {
 	rt   *goja.Runtime
 	loop *loop
 
-	// slot is the symbol of the property that holds an object's native state.
+	// slot is the symbol of the property that holds an object's native state, where states does not.
 	slot *goja.Symbol
+	// states holds the native state of the first objects of an isolate that serves events and goes.
+	states map[*goja.Object]any
+	webAPI *webState // made at first use
 	// made holds the globals touched so far, by name.
 	made map[string]goja.Value
 
@@ -80,11 +83,6 @@ func (r *realm) global(name string) goja.Value {
 	return v
 }
 
-// prototype returns the prototype object of the named global class.
-func (r *realm) prototype(class string) *goja.Object {
-	return r.global(class).(*goja.Object).Get("prototype").(*goja.Object)
-}
-
 // native is the holder of an object's Go state. Being a DynamicObject it is cheap to make and comes back by Export.
 type native struct{ state any }
 
@@ -96,16 +94,20 @@ func (*native) Has(string) bool             { return false }
 func (*native) Delete(string) bool          { return false }
 func (*native) Keys() []string              { return nil }
 
-// attach gives obj its Go state. obj is usually call.This of a constructor, so subclasses work.
-func (r *realm) attach(obj *goja.Object, state any) {
-	_ = obj.DefineDataPropertySymbol(r.slot, r.rt.NewDynamicObject(&native{state}), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
-}
+// mostStates is how many objects' states a realm keeps alive for as long as it lives itself.
+const mostStates = 32
 
-// newNative makes an object of the named global class around state, without running the class's constructor.
-func (r *realm) newNative(class string, state any) *goja.Object {
-	obj := r.rt.CreateObject(r.prototype(class))
-	r.attach(obj, state)
-	return obj
+// attach gives obj its Go state. obj is usually call.This of a constructor, so subclasses work. A symbol's property costs ten
+// times what a place in a map does, but goes with its object.
+func (r *realm) attach(obj *goja.Object, state any) {
+	if r.actor == nil && len(r.states) < mostStates {
+		if r.states == nil {
+			r.states = make(map[*goja.Object]any, 8)
+		}
+		r.states[obj] = state
+		return
+	}
+	_ = obj.DefineDataPropertySymbol(r.slot, r.rt.NewDynamicObject(&native{state}), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
 }
 
 // nativeOf returns the Go state of v if v is an object that holds a T.
@@ -115,19 +117,23 @@ func nativeOf[T any](r *realm, v goja.Value) (T, bool) {
 	if !ok {
 		return zero, false
 	}
-	h, ok := obj.GetSymbol(r.slot).(*goja.Object)
-	if !ok {
-		return zero, false
-	}
-	if h.ExportType() != nativeType {
-		return zero, false // of code's own making, and not all objects survive an Export
-	}
-	n, ok := h.Export().(*native)
-	if !ok {
-		return zero, false
-	}
-	t, ok := n.state.(T)
+	t, ok := r.stateOf(obj).(T)
 	return t, ok
+}
+
+// stateOf returns the Go state of an object, nil if it has none.
+func (r *realm) stateOf(obj *goja.Object) any {
+	if state, ok := r.states[obj]; ok {
+		return state
+	}
+	h, ok := obj.GetSymbol(r.slot).(*goja.Object)
+	if !ok || h.ExportType() != nativeType { // of code's own making, and not all objects survive an Export
+		return nil
+	}
+	if n, ok := h.Export().(*native); ok {
+		return n.state
+	}
+	return nil
 }
 
 // typeError makes a thrown TypeError; use as panic(r.typeError(...)) inside a native function.

@@ -305,7 +305,7 @@ func (w *cloneWriter) plain(o *goja.Object, depth int) {
 		return
 	case t == typePromise:
 		w.refuse("#<Promise>")
-	case t == typeProxy, t != nil && t.Implements(typeDynamicObject), o.GetSymbol(w.r.slot) != nil:
+	case t == typeProxy, t != nil && t.Implements(typeDynamicObject), w.r.stateOf(o) != nil:
 		w.refuse("#<" + orElse((&inspector{r: w.r}).className(o), "Object") + ">")
 	}
 	if isView(o) {

@@ -54,6 +54,8 @@ type storageFace struct {
 	r     *realm
 	x     *Actor
 	store *durable.Storage
+	// nothing is the promise of undefined that every write answers with: a promise is the dearest part of a write.
+	nothing goja.Value
 }
 
 // promising makes a method that answers with a promise. Misuse is thrown, a failed operation rejects.
@@ -117,7 +119,16 @@ func (s *storageFace) operation(name string) goja.Value {
 	default:
 		return nil
 	}
-	return s.promising(name, func(call goja.FunctionCall) goja.Value { return s.r.resolved(f(call)) })
+	return s.promising(name, func(call goja.FunctionCall) goja.Value {
+		v := f(call)
+		if !goja.IsUndefined(v) {
+			return s.r.resolved(v)
+		}
+		if s.nothing == nil {
+			s.nothing = s.r.resolved(v)
+		}
+		return s.nothing
+	})
 }
 
 // keys reads a list of keys, nil if v is a single one.

@@ -58,7 +58,7 @@ func (s *stub) member(key string) goja.Value {
 	r := s.r
 	switch {
 	case key == "id" && s.id != nil:
-		return r.newNative("DurableObjectId", s.id)
+		return r.idValue(s.id)
 	case key == "name" && s.id != nil:
 		if s.id.name == "" {
 			return goja.Undefined()

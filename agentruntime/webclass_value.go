@@ -33,13 +33,10 @@ type reactions struct{ ok, no func(goja.Value) }
 
 // web returns the realm's state of the Web APIs.
 func (r *realm) web() *webState {
-	const key = " web"
-	if v, ok := r.made[key].(*goja.Object); ok {
-		return v.Export().(*native).state.(*webState)
+	if r.webAPI == nil {
+		r.webAPI = &webState{}
 	}
-	web := &webState{}
-	r.made[key] = r.rt.NewDynamicObject(&native{web})
-	return web
+	return r.webAPI
 }
 
 // frameProgram makes the function that runs native code inside a JavaScript frame. The engine runs promise jobs when
