@@ -125,7 +125,7 @@ func (r *realm) reach(obj goja.Value, path []string, fn func(this, member goja.V
 // classMethod is the usual case of public: a method of an instance's class, found without looking at all names.
 func (r *realm) classMethod(o *goja.Object, name string) goja.Value {
 	proto := o.Prototype()
-	if proto == nil || !remoteMethod(name) || o.ClassName() != "Object" || o.GetSymbol(r.slot) != nil {
+	if proto == nil || !remoteMethod(name) || o.ClassName() != "Object" || r.stateOf(o) != nil {
 		return nil
 	}
 	m := r.member(proto, name)

@@ -130,7 +130,7 @@ func (w *cloneWriter) reference(o *goja.Object, t reflect.Type) bool {
 		w.remote(o)
 		return true
 	}
-	if t == typePromise || t == typeProxy || o.GetSymbol(w.r.slot) == nil {
+	if t == typePromise || t == typeProxy || w.r.stateOf(o) == nil {
 		return false
 	}
 	if s, ok := nativeOf[*readable](w.r, o); ok {
