@@ -203,6 +203,9 @@ func (a *Agent) newRealm() *realm {
 	for _, install := range a.script.guards {
 		install(r)
 	}
+	for _, s := range a.script.supplies {
+		s.put(r)
+	}
 	return r
 }
 

@@ -30,6 +30,9 @@ func compileBundle(code string, stacks *sourceMap) (*goja.Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := adaptTree(code, tree); err != nil {
+		return nil, placeOf(err)
+	}
 	program, err := goja.CompileAST(tree, true) // a module's code is strict
 	if err != nil {
 		return nil, placeOf(err)

@@ -48,7 +48,7 @@ func (b *Bundle) Compile() (*Script, error) {
 	if version == "" {
 		version = versionOf([]byte(b.Code))
 	}
-	return &Script{program: program, version: version, inputs: b.inputs, stacks: stacks, guards: guardsOf(b.Code)}, nil
+	return &Script{program: program, version: version, inputs: b.inputs, stacks: stacks, guards: guardsOf(b.Code), supplies: suppliesFor(b.Code)}, nil
 }
 
 // CompileError says that the engine does not take a bundle. The place counts from 1, in Bundle.Code; it is 0 where not known.
@@ -87,6 +87,8 @@ type Script struct {
 	// guards are the replacements of natives that the bundle can reach. Each costs a fresh runtime a part of what a short
 	// handler does.
 	guards []func(*realm)
+	// supplies are what each runtime gets that the engine lacks, and the bundle names.
+	supplies []*supply
 }
 
 // Program returns the compiled bundle.

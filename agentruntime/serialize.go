@@ -408,6 +408,7 @@ func (w *cloneWriter) set(o *goja.Object, depth int) {
 }
 
 func (w *cloneWriter) err(o *goja.Object, depth int) {
+	w.r.readableStack(o) // who reads it may be another agent, with another source map
 	kind := 0
 	name := o.Get("name")
 	for i, k := range errorKinds {
