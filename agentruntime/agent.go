@@ -29,8 +29,9 @@ type Config struct {
 	// module that reads a secret at its top level then fails to load.
 	Host Host
 	// Deaf is called, on a goroutine of its own, when code that is over its CPU limit goes on 50 ms of CPU time after it was
-	// told to stop: it is in a native function of the engine, which cannot be stopped. Nil waits until it returns.
-	Deaf func(*Invocation)
+	// told to stop: it is in a native function of the engine, which cannot be stopped. It gets the Host of the invocation.
+	// Nil waits until the function returns.
+	Deaf func(Host)
 }
 
 // Agent is a deployed script with its bindings: it answers events, each in a fresh runtime, and makes actors. It is
@@ -43,7 +44,7 @@ type Agent struct {
 	limits   Limits
 	now      func() time.Time
 	rand     io.Reader
-	deaf     func(*Invocation)
+	deaf     func(Host)
 	// entries are the exports that answer events, by name.
 	entries map[string]*entrypoint
 	// classes are the other classes among the exports.
@@ -60,7 +61,7 @@ const quickStart = time.Millisecond
 // it does not export.
 func New(cfg Config) (*Agent, error) {
 	a := &Agent{
-		name: cfg.Name, script: cfg.Script, limits: cfg.Limits.withDefaults(), now: cfg.Now, rand: cfg.Rand, deaf: cfg.Deaf,
+		name: cfg.Name, script: cfg.Script, limits: cfg.Limits.WithDefaults(), now: cfg.Now, rand: cfg.Rand, deaf: cfg.Deaf,
 		bindings: make(map[string]*Binding, len(cfg.Bindings)), entries: map[string]*entrypoint{},
 	}
 	if a.script == nil {

@@ -30,6 +30,15 @@ func (e Entry) export() string {
 // default.
 func (a *Agent) Entrypoints() []string { return slices.Sorted(maps.Keys(a.entries)) }
 
+// Entries returns the names of each entrypoint's handlers, by the name of the export.
+func (a *Agent) Entries() map[string][]string {
+	all := make(map[string][]string, len(a.entries))
+	for name, e := range a.entries {
+		all[name] = e.handlers
+	}
+	return all
+}
+
 // Handles reports whether the entrypoint, empty for the default export, has a handler of that name.
 func (a *Agent) Handles(entry, handler string) bool {
 	e := a.entries[Entry{Name: entry}.export()]

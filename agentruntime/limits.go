@@ -36,7 +36,8 @@ const (
 	alarmWall     = 15 * time.Minute
 )
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with the defaults in place of what is zero.
+func (l Limits) WithDefaults() Limits {
 	set := func(d *time.Duration, def time.Duration) {
 		if *d <= 0 {
 			*d = def

@@ -121,7 +121,7 @@ func TestStartupLimit(t *testing.T) {
 }
 
 func TestLimitDefaults(t *testing.T) {
-	got := Limits{}.withDefaults()
+	got := Limits{}.WithDefaults()
 	want := Limits{
 		CPU: 50 * time.Millisecond, Wall: 30 * time.Second, Memory: 128 << 20, Subrequests: 50, Connections: 6,
 		RequestBody: 10 << 20, Logs: 256 << 10, Startup: time.Second,

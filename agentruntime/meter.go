@@ -22,7 +22,7 @@ type meter struct {
 	timer   *time.Timer
 	inv     *Invocation // whose turn it is; set between turns
 	// deaf, if not nil, is called once when a turn goes on after its interrupt.
-	deaf func(*Invocation)
+	deaf func(Host)
 }
 
 // obedience is how much CPU time a turn may go on after its interrupt before it counts as deaf.
@@ -87,7 +87,7 @@ func (m *meter) check() {
 	}
 	if m.tripped {
 		if m.deaf != nil {
-			go m.deaf(m.inv)
+			go m.deaf(m.inv.hosted)
 		}
 		return
 	}

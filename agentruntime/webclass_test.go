@@ -17,7 +17,7 @@ type webRealm struct {
 func newWebRealm(tb testing.TB, host Host) *webRealm {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := newRealm(&loop{})
-	limits := Limits{}.withDefaults()
+	limits := Limits{}.WithDefaults()
 	r.at = &r.newInvocation(ctx, host, &limits, limits.Wall).home
 	tb.Cleanup(func() {
 		cancel()

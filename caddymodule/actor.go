@@ -17,14 +17,10 @@ type actorClass struct {
 
 // Activate makes the JavaScript instance over the actor's storage.
 func (c *actorClass) Activate(ctx context.Context, a durable.Activation) (durable.Instance, error) {
-	storage := durable.NewStorage(a.StorageConfig())
 	rec := c.rel.edge.openRecord(record.KindActivate, c.rel)
 	rec.Write(func(e *record.Entry) { e.Actor, e.Did.Ran = a.Key.ID.String(), true })
 	act := &actor{rel: c.rel, key: a.Key, leases: new(leases)}
-	code, err := c.rel.agent.Activate(ctx, agentruntime.ActorConfig{
-		Class: c.name, ID: a.Key.ID, Name: a.Name, Storage: storage,
-		Host: act.host(rec),
-	})
+	code, err := c.rel.agent.Activate(ctx, c.name, a, act.host(rec))
 	// A constructor that said nothing and failed at nothing leaves no record.
 	said := err != nil
 	rec.Read(func(e *record.Entry) { said = said || len(e.Did.Logs)+len(e.Did.Exceptions)+len(e.Did.Calls) > 0 })
@@ -48,7 +44,7 @@ func (c *actorClass) Activate(ctx context.Context, a durable.Activation) (durabl
 type actor struct {
 	rel  *release
 	key  durable.Key
-	code *agentruntime.Actor
+	code actorCode
 	// leases last from event to event.
 	leases *leases
 }

@@ -36,6 +36,9 @@ type AgentConfig struct {
 	Tail []string `json:"tail,omitempty"`
 	// Egress names the policy for what the code sends; without one nothing leaves.
 	Egress string `json:"egress,omitempty"`
+	// Isolation is where the code runs: process, in a process of its own, or inprocess, in the server's, for trusted code.
+	// Default: process on Linux, inprocess elsewhere.
+	Isolation string `json:"isolation,omitempty"`
 	// Limits bound one invocation.
 	Limits AgentLimits `json:"limits,omitzero"`
 	// Place is where the Caddyfile defines the agent, for error messages.
@@ -109,7 +112,7 @@ const agentOptions = "main, wrangler, durable, kv, var, secret, service, analyti
 //		tail <agent...>
 //		callers <agent...>
 //		egress <policy>
-//		isolation inprocess
+//		isolation process | inprocess
 //		reuse 1
 //		limits {
 //			cpu <duration>
@@ -195,12 +198,11 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 		case "egress":
 			c.Egress, err = oneArg(d)
 		case "isolation":
-			mode, err := oneArg(d)
-			if err != nil {
+			if c.Isolation, err = oneArg(d); err != nil {
 				return err
 			}
-			if mode != "inprocess" {
-				return refuseOption(d, "isolation "+mode)
+			if c.Isolation != isolationProcess && c.Isolation != isolationInProcess {
+				return d.Errf("isolation is process or inprocess, not %s", c.Isolation)
 			}
 		case "reuse":
 			n, err := intArg(d, 1, 1<<30)

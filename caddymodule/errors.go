@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell"
 	"github.com/gatehouse-edge/gatehouse/durable"
 	"github.com/gatehouse-edge/gatehouse/egress"
 )
@@ -22,7 +23,7 @@ const statusClientGone = 499
 func (v *visit) httpError(rel *release, err error) error {
 	status := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, agentruntime.ErrExceededCPU):
+	case errors.Is(err, agentruntime.ErrExceededCPU), errors.Is(err, agentruntime.ErrExceededMemory), errors.Is(err, cell.ErrEnded):
 		status = http.StatusServiceUnavailable
 	case errors.Is(err, agentruntime.ErrExceededWall):
 		status = http.StatusGatewayTimeout

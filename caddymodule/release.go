@@ -31,8 +31,8 @@ type release struct {
 	key      string
 	config   *AgentConfig
 	crons    []cron
-	agent    *agentruntime.Agent
-	script   *agentruntime.Script
+	agent    code
+	bundle   *agentruntime.Bundle
 	policy   *egress.Policy
 	actors   map[string]durable.Namespace // by binding
 	classes  map[string]*actorClass       // by namespace: the classes this agent's code has
@@ -56,6 +56,13 @@ type service struct {
 // Destruct drops what the release holds, once no configuration uses it.
 func (r *release) Destruct() error {
 	r.policy.Close()
+	if r.agent == nil {
+		return nil
+	}
+	r.agent.Close()
+	if r.config.isolation() == isolationProcess {
+		return giveCells()
+	}
 	return nil
 }
 
@@ -75,7 +82,7 @@ func (r *release) holds(class string) bool {
 	return false
 }
 
-func (r *release) version() string { return r.script.Version() }
+func (r *release) version() string { return r.bundle.Version() }
 
 // newRelease builds and checks the agent's code. The caller gives the release back to the pool. inputs are the files it
 // was made from, and are given with an error too, as far as they are known.
@@ -90,7 +97,7 @@ func (a *App) newRelease(name string, c *AgentConfig) (rel *release, inputs []st
 	if err := a.foreignRoots(name, full); err != nil {
 		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
 	}
-	script, err := agentruntime.Build(context.Background(), agentruntime.BuildOptions{Main: full.Main, Log: func(warning string) {
+	bundle, err := agentruntime.MakeBundle(context.Background(), agentruntime.BuildOptions{Main: full.Main, Log: func(warning string) {
 		a.logger.Warn("agent's code", zap.String("agent", name), zap.String("warning", warning))
 	}})
 	if err != nil {
@@ -100,12 +107,12 @@ func (a *App) newRelease(name string, c *AgentConfig) (rel *release, inputs []st
 		}
 		return nil, append(inputs, full.Main), at(c.Place, "agent %s: %w", name, err)
 	}
-	inputs = append(inputs, script.Inputs()...)
-	key, err := a.fingerprint(name, full, script)
+	inputs = append(inputs, bundle.Inputs()...)
+	key, err := a.fingerprint(name, full, bundle)
 	if err != nil {
 		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
 	}
-	v, _, err := releasePool.LoadOrNew(key, func() (caddy.Destructor, error) { return a.makeRelease(name, key, full, script) })
+	v, _, err := releasePool.LoadOrNew(key, func() (caddy.Destructor, error) { return a.makeRelease(name, key, full, bundle) })
 	if err != nil {
 		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
 	}
@@ -113,7 +120,7 @@ func (a *App) newRelease(name string, c *AgentConfig) (rel *release, inputs []st
 }
 
 // fingerprint is the identity of everything that a release depends on.
-func (a *App) fingerprint(name string, c *resolvedAgent, script *agentruntime.Script) (string, error) {
+func (a *App) fingerprint(name string, c *resolvedAgent, bundle *agentruntime.Bundle) (string, error) {
 	plain := *c
 	plain.Place = ""
 	var policy EgressConfig
@@ -126,7 +133,7 @@ func (a *App) fingerprint(name string, c *resolvedAgent, script *agentruntime.Sc
 		ring = *a.Keyring
 		ring.Place = ""
 	}
-	b, err := json.Marshal([]any{a.edge.dir, a.points.path, ring, name, plain, script.Version(), policy})
+	b, err := json.Marshal([]any{a.edge.dir, a.points.path, ring, name, plain, bundle.Version(), policy})
 	if err != nil {
 		return "", err
 	}
@@ -134,9 +141,9 @@ func (a *App) fingerprint(name string, c *resolvedAgent, script *agentruntime.Sc
 	return hex.EncodeToString(sum[:]), nil
 }
 
-func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentruntime.Script) (*release, error) {
+func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentruntime.Bundle) (*release, error) {
 	r := &release{
-		name: name, key: key, config: &c.AgentConfig, script: script, policy: egress.None,
+		name: name, key: key, config: &c.AgentConfig, bundle: bundle, policy: egress.None,
 		actors: map[string]durable.Namespace{}, classes: map[string]*actorClass{}, datasets: c.Analytics, services: map[string]service{},
 		edge: a.edge, points: a.points, revealed: map[string]secrets.Value{},
 	}
@@ -210,16 +217,14 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, script *agentrunti
 		}
 		r.policy = p
 	}
-	ag, err := agentruntime.New(agentruntime.Config{
-		Name: name, Script: script, Bindings: bindings, Limits: c.Limits.runtime(),
-	})
+	ag, err := newCode(name, r.config, bundle, bindings, c.Limits.runtime())
 	if err != nil {
 		r.policy.Close()
 		return nil, err
 	}
 	r.agent = ag
 	if len(r.crons) > 0 && !r.handles("scheduled") {
-		r.policy.Close()
+		_ = r.Destruct()
 		return nil, fmt.Errorf("cron %q: the code has no scheduled handler; add one to the default export, scheduled(controller, env, ctx), or remove the cron", r.crons[0].text)
 	}
 	return r, nil

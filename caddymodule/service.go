@@ -139,7 +139,7 @@ func (c *serviceCall) noted(status int, err error) {
 }
 
 // finish waits in the background until the callee has done everything.
-func (c *serviceCall) finish(inv *agentruntime.Invocation, status int) {
+func (c *serviceCall) finish(inv invocation, status int) {
 	c.from.rel.edge.work.Go(func() {
 		rep := inv.Wait()
 		c.to.rec.Write(func(e *record.Entry) { e.Out.Status = status })

@@ -61,10 +61,17 @@ var arrows = slices.Concat([]arrow{
 		why: "code asks the world for everything through Host, because it will run in another process behind it; of durable it has the actor's half, which needs no engine",
 	},
 	{
-		from:   []string{"./agentruntime/..."},
+		from: []string{"./agentruntime/..."},
+		// The gateway's side of the cells starts processes; no code runs in it.
+		except: []string{"./agentruntime/cell"},
 		to:     []string{"net", "os/exec", "go.uber.org/zap/..."},
 		direct: true,
 		why:    "a runtime that can open a connection or start a program has a way out past the egress policy",
+	},
+	{
+		from: []string{"./agentruntime/cell/worker", "./agentruntime/cell/wire"},
+		to:   []string{"./agentruntime/cell"},
+		why:  "a cell has no part of what starts and judges cells",
 	},
 	{
 		from: []string{"./durable/..."},
@@ -311,6 +318,8 @@ func TestImportRulesFail(t *testing.T) {
 		{"runtime reaches an engine", module("./agentruntime: ./durable/badgerstore"), "./agentruntime -> ./durable/badgerstore"},
 		{"runtime has the actor's half of durable", module("./agentruntime: ./durable"), ""},
 		{"runtime dials", module("./agentruntime: net"), "./agentruntime -> net"},
+		{"cells are started", module("./agentruntime/cell: os/exec"), ""},
+		{"a cell starts a program", module("./agentruntime/cell/worker: os/exec"), "./agentruntime/cell/worker -> os/exec"},
 		{"runtime may name HTTP's types", module("./agentruntime: net/http"), ""},
 		{"actors know JavaScript", module("./durable: example.org/js", "example.org/js: github.com/dop251/goja/parser"), "./durable -> example.org/js -> github.com/dop251/goja/parser"},
 		{"actors know HTTP", module("./durable: net/http"), "./durable -> net/http"},

@@ -233,6 +233,8 @@ func (d *Decoder) Time() time.Time {
 	return time.UnixMilli(d.Int())
 }
 
+func unixNano(n int64) time.Time { return time.Unix(0, n) }
+
 func (d *Decoder) Duration() time.Duration { return time.Duration(d.Int()) }
 
 // Header gives every name its canonical form, which those who decide by a header rely on. All its strings are parts of

@@ -48,6 +48,7 @@ type Conn struct {
 	seen      uint64 // the highest number that the other side has used
 	err       error
 	done      chan struct{}
+	objects   objects
 	work      sync.WaitGroup
 }
 
@@ -69,6 +70,7 @@ func New(socket *os.File, side Side) (*Conn, error) {
 		file: socket, raw: raw, wake: make(chan struct{}, 1), exchanges: map[uint64]*Exchange{}, next: uint64(side),
 		done: make(chan struct{}),
 	}
+	c.objects.held = map[uint64]io.Closer{}
 	c.drained = sync.NewCond(&c.sendMu)
 	c.tryFn = c.tryWrite
 	c.work.Go(c.write)
@@ -117,6 +119,7 @@ func (c *Conn) fail(err error) {
 	c.sendMu.Unlock()
 	close(c.done)
 	_ = c.file.Close()
+	c.closeObjects()
 	for _, x := range lost {
 		x.lose(err)
 	}

@@ -157,6 +157,9 @@ func (c *Conn) dispatch(h header, payload []byte) error {
 		if h.kind != kindNote || len(payload) == 0 {
 			return Malformed("a frame of kind %d for no exchange", h.kind)
 		}
+		if payload[0] == noteRelease {
+			return c.released(payload[1:])
+		}
 		return c.opener.Noted(payload[0], payload[1:])
 	}
 	if h.kind == kindOpen {
@@ -175,20 +178,25 @@ func (c *Conn) dispatch(h header, payload []byte) error {
 	return x.take(h.kind, payload)
 }
 
-// opened begins an exchange of the other side. Its numbers only grow.
+// opened begins an exchange of the other side. Its numbers come nearly in order: who begins two at once may send the second
+// first.
 func (c *Conn) opened(id uint64, payload []byte) error {
-	if id%2 == c.next%2 || id <= c.seen || len(payload) == 0 {
-		return Malformed("exchange %d begins after %d", id, c.seen)
-	}
 	x := &Exchange{conn: c, id: id}
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
 		return c.err
 	}
-	c.seen = id
+	if id%2 == c.next%2 || c.exchanges[id] != nil || len(payload) == 0 {
+		c.mu.Unlock()
+		return Malformed("exchange %d begins", id)
+	}
+	c.seen = max(c.seen, id)
 	c.exchanges[id] = x
 	c.mu.Unlock()
+	if payload[0] >= opCall {
+		return c.serveObject(x, payload[0], payload[1:])
+	}
 	if err := c.opener.Opened(x, payload[0], payload[1:]); err != nil {
 		return err
 	}

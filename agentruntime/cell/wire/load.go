@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"time"
+	"errors"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 )
@@ -12,8 +12,6 @@ type Load struct {
 	Bundle   *agentruntime.Bundle
 	Bindings []agentruntime.Binding
 	Limits   agentruntime.Limits
-	// Memory is what the cell may use in bytes.
-	Memory int64
 	// Procs is how many threads may run Go code at once.
 	Procs int
 }
@@ -40,7 +38,6 @@ func (e *Encoder) Load(l Load) {
 	e.Int(l.Limits.ResponseBody)
 	e.Int(int64(l.Limits.Logs))
 	e.Duration(l.Limits.Startup)
-	e.Int(l.Memory)
 	e.Int(int64(l.Procs))
 }
 
@@ -56,15 +53,66 @@ func (d *Decoder) Load() Load {
 		CPU: d.Duration(), Wall: d.Duration(), Subrequests: int(d.Int()), Memory: d.Int(), Connections: int(d.Int()),
 		RequestBody: d.Int(), ResponseBody: d.Int(), Logs: int(d.Int()), Startup: d.Duration(),
 	}
-	l.Memory, l.Procs = d.Int(), int(d.Int())
+	l.Procs = int(d.Int())
 	return l
 }
 
-// Loaded is what a cell found in the code.
+// Loaded is what a cell found in the code: the handlers of each entrypoint, and the classes.
 type Loaded struct {
-	Handlers, Classes []string
-	Limits            agentruntime.Limits
-	Startup           time.Duration
+	Entries map[string][]string
+	Classes []string
 }
 
-func unixNano(n int64) time.Time { return time.Unix(0, n) }
+// How loading went.
+const (
+	loadGood byte = iota
+	loadNotCompiled
+	loadRefused
+)
+
+// Loaded writes what was found, or why the code does not load.
+func (e *Encoder) Loaded(l Loaded, err error) {
+	var at *agentruntime.CompileError
+	switch {
+	case errors.As(err, &at):
+		e.Byte(loadNotCompiled)
+		e.Int(int64(at.Line))
+		e.Int(int64(at.Column))
+		e.String(at.Text)
+	case err != nil:
+		e.Byte(loadRefused)
+		e.Error(err)
+	default:
+		e.Byte(loadGood)
+		e.Uint(uint64(len(l.Entries)))
+		for name, handlers := range l.Entries {
+			e.String(name)
+			e.Strings(handlers)
+		}
+		e.Strings(l.Classes)
+	}
+}
+
+// Loaded reads what Encoder.Loaded wrote. Its error is Malformed, or why the code does not load: a *CompileError if it does
+// not compile.
+func (d *Decoder) Loaded() (l Loaded, err error) {
+	switch k := d.Byte(); k {
+	case loadGood:
+		l.Entries = map[string][]string{}
+		for range d.count(maxList) {
+			name := d.String()
+			l.Entries[name] = d.Strings()
+		}
+		l.Classes = d.Strings()
+	case loadNotCompiled:
+		err = &agentruntime.CompileError{Line: int(d.Int()), Column: int(d.Int()), Text: d.String()}
+	case loadRefused:
+		err = d.Error()
+	default:
+		d.fail("a load that went in way %d", k)
+	}
+	if end := d.End(); end != nil {
+		return l, end
+	}
+	return l, err
+}

@@ -13,6 +13,7 @@ const (
 	OpFetch                     // an HTTP request for the code
 	OpScheduled                 // a cron that is due
 	OpTail                      // records for the tail handler
+	OpCall                      // a member of an entrypoint
 	OpActivate                  // an actor to make; the exchange lasts as long as the actor
 	OpActorFetch
 	OpActorCall
@@ -51,8 +52,8 @@ const (
 	NoteDying // of a cell: it is about to end, and why
 )
 
-// wholeBody is the most bytes of a body that travel with the head.
-const wholeBody = 32 << 10
+// WholeBody is the most bytes of a body that travel with the head.
+const WholeBody = 32 << 10
 
 // A body in a message is one of these.
 const (
@@ -74,7 +75,7 @@ func (e *Encoder) Body(body io.ReadCloser) (stream bool) {
 		return false
 	}
 	known, ok := body.(interface{ Len() int })
-	if !ok || known.Len() > wholeBody {
+	if !ok || known.Len() > WholeBody {
 		e.Byte(bodyStream)
 		return true
 	}
@@ -83,6 +84,42 @@ func (e *Encoder) Body(body io.ReadCloser) (stream bool) {
 	_ = body.Close()
 	return false
 }
+
+// Short writes the n bytes of a body that are on their way, waiting for them. If they do not come, what has come and the error
+// are returned as the stream that follows.
+func (e *Encoder) Short(body io.Reader, n int) io.ReadCloser {
+	at := len(e.b)
+	e.Byte(bodyWhole)
+	e.Uint(uint64(n) + 1)
+	from := len(e.b)
+	e.b = append(e.b, make([]byte, n)...)
+	got, err := io.ReadFull(body, e.b[from:])
+	if err == nil {
+		return nil
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	begun := append([]byte(nil), e.b[from:from+got]...)
+	e.b = append(e.b[:at], bodyStream)
+	return &broken{bytes.NewReader(begun), err}
+}
+
+// broken is a body that broke off.
+type broken struct {
+	*bytes.Reader
+	err error
+}
+
+func (b *broken) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF {
+		err = b.err
+	}
+	return n, err
+}
+
+func (*broken) Close() error { return nil }
 
 // Whole writes the n bytes that src has.
 func (e *Encoder) Whole(src io.Reader, n int) {
@@ -130,18 +167,20 @@ func (d *Decoder) Request() *agentruntime.Request {
 }
 
 // Response writes a response's head. Its body follows.
-func (e *Encoder) Response(r *agentruntime.Response) {
+func (e *Encoder) Response(c *Conn, r *agentruntime.Response) {
 	e.Int(int64(r.Status))
 	e.String(r.StatusText)
 	e.Header(r.Header)
 	e.String(r.URL)
 	e.Bool(r.Redirected)
+	e.Socket(c, r.Socket)
 }
 
-func (d *Decoder) Response() *agentruntime.Response {
+func (d *Decoder) Response(c *Conn) *agentruntime.Response {
 	r := &agentruntime.Response{
 		Status: int(d.Int()), StatusText: d.String(), Header: d.Header(), URL: d.String(), Redirected: d.Bool(),
 	}
+	r.Socket = d.Socket(c)
 	if r.Status < 100 || r.Status > 999 {
 		d.fail("a response with status %d", r.Status)
 	}
@@ -153,10 +192,11 @@ func (e *Encoder) Target(t agentruntime.Target) {
 	e.String(t.Binding)
 	e.String(t.Actor)
 	e.String(t.Name)
+	e.Entry(t.Entry)
 }
 
 func (d *Decoder) Target() agentruntime.Target {
-	return agentruntime.Target{Kind: agentruntime.TargetKind(d.Byte()), Binding: d.String(), Actor: d.String(), Name: d.String()}
+	return agentruntime.Target{Kind: agentruntime.TargetKind(d.Byte()), Binding: d.String(), Actor: d.String(), Name: d.String(), Entry: d.Entry()}
 }
 
 func (e *Encoder) Report(r agentruntime.Report) {

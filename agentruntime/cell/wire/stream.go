@@ -94,6 +94,17 @@ func (in *Inbound) Close() error {
 	return nil
 }
 
+// Fail ends the stream on this side, now: what has not been read is dropped.
+func (in *Inbound) Fail(err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.loose, in.data, in.at = true, nil, 0
+	if in.err == nil || in.err == io.EOF {
+		in.err = err
+	}
+	in.ready.Broadcast()
+}
+
 // add takes bytes from the reading goroutine.
 func (in *Inbound) add(b []byte) error {
 	in.mu.Lock()

@@ -1,0 +1,96 @@
+package cell
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/wire"
+)
+
+const (
+	// watchEvery is how often the cells are looked at.
+	watchEvery = 50 * time.Millisecond
+	// pingEvery is how long after an answered ping the next one is sent.
+	pingEvery = 500 * time.Millisecond
+	// deafAfter is how long a cell in which something runs may leave a ping unanswered. The cell itself is quicker to find out
+	// about code that cannot be stopped; this is for a cell that does not.
+	deafAfter = 2500 * time.Millisecond
+	// overhead is the memory that a cell has beside what its code uses: the program's own data and what the collector needs.
+	overhead = 96 << 20
+)
+
+// watch looks at the cells until the pool is closed.
+func (p *Pool) watch() {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		p.mu.Lock()
+		all := make([]*process, 0, len(p.all))
+		for c := range p.all {
+			all = append(all, c)
+		}
+		p.mu.Unlock()
+		now := time.Now()
+		for _, c := range all {
+			c.look(now)
+		}
+	}
+}
+
+// look ends the cell if it uses too much memory, does not answer, or is not used.
+func (c *process) look(now time.Time) {
+	agent := c.agent.Load()
+	c.mu.Lock()
+	unused := agent != nil && c.refs == 0
+	idle := unused && !c.idle.IsZero() && now.Sub(c.idle) > c.pool.cfg.IdleAfter
+	deaf := !c.pinged.IsZero() && now.Sub(c.pinged) > deafAfter
+	c.mu.Unlock()
+	switch {
+	case idle:
+		c.retire()
+		return
+	case deaf:
+		c.end(&Died{Outcome: agentruntime.OutcomeExceededCPU, Text: fmt.Sprintf("it did not answer for %v", deafAfter), Err: agentruntime.ErrExceededCPU})
+		return
+	case unused || agent == nil:
+		return
+	}
+	if n, err := resident(c.cmd.Process.Pid); err == nil && n > agent.cfg.Limits.Memory+overhead {
+		c.end(&Died{Outcome: agentruntime.OutcomeExceededMemory, Text: fmt.Sprintf("it used %d MiB of memory", n>>20), Err: agentruntime.ErrExceededMemory})
+		return
+	}
+	c.mu.Lock()
+	due := c.pinged.IsZero() && now.Sub(c.lastPing) > pingEvery
+	if due {
+		c.pinged, c.lastPing = now, now
+	}
+	c.mu.Unlock()
+	if due {
+		c.conn.Note(wire.NewMessage(wire.NotePing))
+	}
+}
+
+// resident is how many bytes of memory of its own a process has: what it shares with others, such as its program, does not count.
+func resident(pid int) (int64, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0, err
+	}
+	f := strings.Fields(string(b))
+	if len(f) < 3 {
+		return 0, errors.New("cell: a statm of another form")
+	}
+	pages, err1 := strconv.ParseInt(f[1], 10, 64)
+	shared, err2 := strconv.ParseInt(f[2], 10, 64)
+	return (pages - shared) * int64(os.Getpagesize()), errors.Join(err1, err2)
+}

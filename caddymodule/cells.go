@@ -1,0 +1,94 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap/exp/zapslog"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/worker"
+)
+
+// A cell is this program, started again. It is one before Caddy has begun to do anything.
+func init() {
+	if worker.Asked() {
+		worker.Main()
+	}
+}
+
+// Where an agent's code runs.
+const (
+	isolationProcess   = "process"
+	isolationInProcess = "inprocess"
+)
+
+// isolation is where the agent's code runs if its configuration does not say.
+func (c *AgentConfig) isolation() string {
+	switch {
+	case c.Isolation != "":
+		return c.Isolation
+	case runtime.GOOS == "linux":
+		return isolationProcess
+	}
+	return isolationInProcess
+}
+
+// cellPools holds the one pool of cells, for as long as a release uses it.
+var cellPools = caddy.NewUsagePool()
+
+type cellPool struct{ *cell.Pool }
+
+// Destruct ends every cell.
+func (p cellPool) Destruct() error {
+	p.Close()
+	return nil
+}
+
+func takeCells() (*cell.Pool, error) {
+	v, _, err := cellPools.LoadOrNew("", func() (caddy.Destructor, error) {
+		log := slog.New(zapslog.NewHandler(caddy.Log().Named("gatehouse").Core(), zapslog.AddStacktraceAt(slog.LevelError+1)))
+		return cellPool{cell.NewPool(cell.Config{Logger: log})}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(cellPool).Pool, nil
+}
+
+func giveCells() error {
+	_, err := cellPools.Delete("")
+	return err
+}
+
+// newCode makes the code of a release ready to run.
+func newCode(name string, c *AgentConfig, bundle *agentruntime.Bundle, bindings []agentruntime.Binding, limits agentruntime.Limits) (code, error) {
+	if c.isolation() == isolationInProcess {
+		if c.Limits.Memory != 0 {
+			return nil, errors.New("limits: memory is bounded only in a process of the agent's own; use isolation process, or remove the limit")
+		}
+		script, err := bundle.Compile()
+		if err != nil {
+			return nil, bundle.Refusal(err)
+		}
+		ag, err := agentruntime.New(agentruntime.Config{Name: name, Script: script, Bindings: bindings, Limits: limits})
+		if err != nil {
+			return nil, err
+		}
+		return inProcess{ag}, nil
+	}
+	cells, err := takeCells()
+	if err != nil {
+		return nil, fmt.Errorf("start cells: %w", err)
+	}
+	ag, err := cells.NewAgent(cell.AgentConfig{Name: name, Bundle: bundle, Bindings: bindings, Limits: limits})
+	if err != nil {
+		_ = giveCells()
+		return nil, err
+	}
+	return inCell{ag}, nil
+}
