@@ -175,7 +175,7 @@ func (s *wptSuite) run(file string) (result wptResult) {
 		script.guards = append(script.guards, g.install)
 	}
 	a := &Agent{name: "wpt", script: script, now: time.Now, rand: wptRandom{},
-		limits: Limits{CPU: wptWall, Wall: wptWall, Subrequests: 1 << 30}.withDefaults()}
+		limits: Limits{CPU: wptWall, Wall: wptWall, Subrequests: 1 << 30}.WithDefaults()}
 	r := a.newRealm()
 	host := &wptHost{suite: s, loop: r.loop}
 	inv := r.newInvocation(ctx, host, &a.limits, wptWall)

@@ -31,6 +31,7 @@ type invocation interface {
 	Response() (*agentruntime.Response, error)
 	Result() (agentruntime.Value, error)
 	Wait() agentruntime.Report
+	Ended() (agentruntime.Report, bool)
 }
 
 // actorCode is the code of one actor in memory.

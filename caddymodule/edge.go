@@ -187,7 +187,7 @@ func (e *edge) releases() []*release {
 
 // whenEnded hands an invocation's report to done when the invocation has come to its end: at once if it has, so that the
 // common request needs no goroutine more.
-func (e *edge) whenEnded(inv *agentruntime.Invocation, done func(agentruntime.Report)) {
+func (e *edge) whenEnded(inv invocation, done func(agentruntime.Report)) {
 	if rep, ended := inv.Ended(); ended {
 		done(rep)
 		return

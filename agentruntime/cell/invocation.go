@@ -337,6 +337,13 @@ func (v *Invocation) Wait() agentruntime.Report {
 	return v.report
 }
 
+// Ended returns the report if everything is done already, and does not wait.
+func (v *Invocation) Ended() (agentruntime.Report, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.report, v.ended
+}
+
 // await waits for done and gives the invocation up when its caller goes.
 func (v *Invocation) await(done <-chan struct{}) {
 	select {
