@@ -119,9 +119,6 @@ func (b *build) run(ctx context.Context) (*Bundle, error) {
 	if size := int64(len(code)); size > b.limit {
 		return nil, b.tooLarge(size, result.Metafile)
 	}
-	for _, p := range propertyEscapes(string(code), &sourceMap{raw: mapping}) {
-		b.log(p.String())
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("building %s: %w", b.main, err)
 	}
@@ -271,9 +268,9 @@ func supported(topLevelAwait bool) map[string]bool {
 		"dynamic-import":                  false,
 		"import-meta":                     false,
 		"import-attributes":               false,
-		"regexp-unicode-property-escapes": false,
 		"regexp-match-indices":            false,
-		"regexp-set-notation":             false,
+		"regexp-unicode-property-escapes": true, // in literals, see regexp.go
+		"regexp-set-notation":             true,
 		"unicode-escapes":                 false, // goja's parser panics over the last of them, "\u{10FFFF}"
 	}
 }

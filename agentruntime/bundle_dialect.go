@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -31,7 +30,7 @@ func compileBundle(code string, stacks *sourceMap) (*goja.Program, error) {
 		return nil, err
 	}
 	if err := adaptTree(code, tree); err != nil {
-		return nil, placeOf(err)
+		return nil, err
 	}
 	program, err := goja.CompileAST(tree, true) // a module's code is strict
 	if err != nil {
@@ -104,29 +103,4 @@ func placeOf(err error) error {
 		e.line, e.col = pos.Line, pos.Column
 	}
 	return e
-}
-
-// propertyEscape is a class of characters by Unicode property, in the string that esbuild makes of the expression.
-var propertyEscape = regexp.MustCompile(`\\\\[pP]\{[\w=]+\}`)
-
-// propertyEscapes warns of each file whose regular expressions use Unicode properties, which goja takes without a
-// word and never matches.
-func propertyEscapes(code string, stacks *sourceMap) []Problem {
-	var found []Problem
-	line, start := 1, 0
-	for _, at := range propertyEscape.FindAllStringIndex(code, -1) {
-		line += strings.Count(code[start:at[0]], "\n")
-		start = at[0]
-		col := at[0] - strings.LastIndexByte(code[:at[0]], '\n')
-		file, srcLine, srcCol, ok := stacks.position(line, col)
-		if !ok || slices.ContainsFunc(found, func(p Problem) bool { return p.File == file }) {
-			continue
-		}
-		found = append(found, Problem{
-			File: file, Line: srcLine, Column: srcCol,
-			Text: fmt.Sprintf("%s never matches: the engine has no Unicode properties in regular expressions", code[at[0]+1:at[1]]),
-			Help: "Write the ranges of characters out where the expression matters.",
-		})
-	}
-	return found
 }

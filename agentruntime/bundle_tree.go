@@ -16,6 +16,7 @@ import (
 // adaptTree makes all changes. It reports what it could not take, with the place in the tree.
 func adaptTree(code string, tree *ast.Program) error {
 	a := &adapter{
+		tree:      tree,
 		arguments: strings.Contains(code, "arguments") && strings.Contains(code, "=>"),
 		stacks:    strings.Contains(code, "stack"),
 		regexps:   rewrittenRegExp.MatchString(code),
@@ -28,6 +29,8 @@ func adaptTree(code string, tree *ast.Program) error {
 
 // adapter walks a tree.
 type adapter struct {
+	tree *ast.Program
+
 	arguments, stacks, regexps bool
 
 	fn     *ast.FunctionLiteral // the innermost function that is no arrow
