@@ -1,0 +1,263 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The outcomes that an attack may come to.
+const (
+	endsWell   = "ok exception"   // the engine or a guard refused it, or it does no harm
+	overTime   = "exceededCpu"    // stopped for its time
+	overMemory = "exceededMemory" // stopped for its memory
+	wasted     = overTime + " " + overMemory
+	throws     = "exception"
+	anyEnd     = endsWell + " " + wasted
+)
+
+// attackOutcomes are the attacks of testdata/agents/attack.ts, with the outcomes that are right. Where two limits are near each
+// other, the speed of the machine decides which comes first.
+var attackOutcomes = map[string]string{
+	"json": throws, "jsonObject": throws, "eval": throws, "function": throws,
+	"regexp": throws + " " + wasted, "regexpClass": throws + " " + wasted, "match": throws + " " + wasted,
+	"flat": throws + " " + wasted, "clone": throws + " " + wasted, "log": anyEnd, "stringify": anyEnd,
+
+	"map": throws, "sort": throws, "replace": throws, "getter": throws, "proxy": throws, "toPrimitive": throws, "toJSON": throws,
+	"reviver": throws, "reflect": throws, "construct": throws,
+	"join": anyEnd, "bind": anyEnd, "proxies": anyEnd, "prototypes": anyEnd,
+
+	"repeat": throws, "padEnd": throws, "padStart": throws, "fill": throws, "from": throws,
+	"sparse": wasted, "typed": wasted, "buffer": throws + " " + wasted, "doubling": throws + " " + wasted, "growth": wasted, "objects": wasted,
+	"spread": wasted, "concat": wasted, "dag": wasted, "normalize": wasted, "replaceAll": wasted, "replaceMany": wasted, "split": wasted,
+
+	"bigPower": wasted, "bigShift": throws + " " + wasted, "bigProduct": wasted,
+	"backreference": overTime, "lookahead": overTime, "indexOf": wasted, "sortLong": wasted,
+
+	"loop": overTime, "promises": wasted, "microtasks": overTime, "timers": wasted, "intervals": overTime, "lines": "ok " + overTime, "rejections": anyEnd,
+	"waiting": wasted, "headers": wasted,
+
+	"response": overTime + " canceled", "unread": "ok", "queue": wasted, "tee": wasted + " canceled",
+	"unclosed": "ok canceled",
+}
+
+// hiddenOutcomes are those of attack_hidden.ts.
+var hiddenOutcomes = map[string]string{
+	"json": throws + " " + wasted, "eval": throws + " " + wasted, "function": throws + " " + wasted, "flat": throws + " " + wasted,
+	"repeat": wasted, "padEnd": wasted, "fill": wasted, "from": wasted,
+}
+
+const attackSite = `
+	handle /attack/* {
+		agent attacked
+	}
+	handle /hidden/* {
+		agent hidden
+	}
+	handle /steady {
+		agent steady
+	}
+	handle /counter {
+		agent counting
+	}`
+
+// TestAttacks lets hostile code loose, one attack after the other, while a second agent and a durable counter serve. Each attack
+// has to come to a right outcome within 5 s, and the attacked agent's next request has to be answered as ever.
+//
+// With GATEHOUSE_ATTACKS set to a regular expression only those attacks are made. "make attacks" prints how long each ran.
+func TestAttacks(t *testing.T) {
+	only := regexp.MustCompile(os.Getenv("GATEHOUSE_ATTACKS"))
+	s := startServer(t, map[string]string{
+		"Caddyfile": site("agent attacked {\n main ./attack.ts\n}\nagent hidden {\n main ./hidden.ts\n}\nagent steady {\n main ./steady.ts\n}\n"+
+			"agent counting {\n main ./counter.ts\n durable COUNTER Counter\n}\n", attackSite),
+		"attack.ts":  agentFile(t, "attack.ts"),
+		"hidden.ts":  agentFile(t, "attack_hidden.ts"),
+		"counter.ts": agentFile(t, "attack_counter.ts"),
+		"steady.ts":  `export default { fetch() { return new Response("steady") } }`,
+	})
+	bystanders := watchBystanders(s)
+	for _, set := range []struct {
+		path     string
+		outcomes map[string]string
+	}{{"/attack/", attackOutcomes}, {"/hidden/", hiddenOutcomes}} {
+		names := make([]string, 0, len(set.outcomes))
+		for name := range set.outcomes {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			if path := set.path + name; only.MatchString(path) {
+				s.attack(path, strings.Fields(set.outcomes[name]))
+				s.unharmed(set.path + "fine")
+			}
+		}
+	}
+	bystanders.finish()
+	peak := s.memory("VmHWM")
+	t.Logf("the gateway had at most %d MiB", peak>>20)
+	if peak > 300<<20 {
+		t.Errorf("the gateway had %d MiB, want 300 MiB at most", peak>>20)
+	}
+}
+
+// attack makes one attack and waits for its end.
+func (s *server) attack(path string, outcomes []string) {
+	s.t.Helper()
+	before := len(s.recordsOf(path))
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "POST", s.url(path), io.LimitReader(endless{}, 8<<20))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	status := 0
+	if err == nil {
+		status = resp.StatusCode
+		if strings.HasSuffix(path, "/unclosed") {
+			_, err = io.ReadFull(resp.Body, make([]byte, len("the beginning"))) // there will be no end
+		} else {
+			_, err = io.Copy(io.Discard, resp.Body)
+		}
+		resp.Body.Close()
+	}
+	answered := time.Since(begun)
+	if ctx.Err() != nil {
+		s.t.Errorf("%s: no answer within 5 s: %v", path, err)
+	}
+	s.wait("the record of "+path, func() bool { return len(s.recordsOf(path)) > before })
+	r := s.recordsOf(path)[before]
+	over := time.Since(begun)
+	if over > 6*time.Second { // the time to write the record is not the attack's
+		s.t.Errorf("%s: ended after %v", path, over)
+	}
+	if !slices.Contains(outcomes, r.Outcome) {
+		s.t.Errorf("%s: outcome %s, want one of %v; exceptions %v", path, r.Outcome, outcomes, r.Exceptions)
+	}
+	if r.Outcome != "ok" && status == 200 && !slices.Contains([]string{"/attack/response", "/attack/tee", "/attack/unclosed", "/attack/queue"}, path) {
+		s.t.Errorf("%s: status 200 with the outcome %s", path, r.Outcome)
+	}
+	past := ""
+	if r.Outcome == "exceededCpu" {
+		past = fmt.Sprintf("%4d ms past its limit", max(0, answered.Milliseconds()-50))
+	}
+	s.t.Logf("%-22s %-15s status %3d after %5d ms %s", path, r.Outcome, status, answered.Milliseconds(), past)
+}
+
+// endless is a body without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// unharmed wants the attacked agent to answer as ever.
+func (s *server) unharmed(path string) {
+	s.t.Helper()
+	resp, body, err := s.try("GET", path, "")
+	if err != nil || resp.StatusCode != 200 || body != "fine" {
+		s.t.Errorf("%s after the attack: %v %q %v", path, resp, body, err)
+	}
+}
+
+// memory is a number of the gateway's /proc/PID/status, in bytes.
+func (s *server) memory(field string) int64 {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m := regexp.MustCompile(field + `:\s*(\d+) kB`).FindSubmatch(text)
+	if m == nil {
+		s.t.Fatalf("no %s in %s", field, text)
+	}
+	n, err := strconv.ParseInt(string(m[1]), 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n << 10
+}
+
+// bystanders are the agents that are not attacked, and those who use them.
+type bystanders struct {
+	s       *server
+	stop    chan struct{}
+	users   sync.WaitGroup
+	mu      sync.Mutex
+	served  int
+	counted []int
+	slowest time.Duration
+}
+
+// watchBystanders asks two agents again and again. Every request has to be answered, and every count has to be there.
+func watchBystanders(s *server) *bystanders {
+	b := &bystanders{s: s, stop: make(chan struct{})}
+	use := func(path string, check func(body string) error) {
+		b.users.Go(func() {
+			pace := time.NewTicker(10 * time.Millisecond)
+			defer pace.Stop()
+			for {
+				begun := time.Now()
+				resp, body, err := s.try("GET", path, "")
+				switch {
+				case err != nil:
+					s.t.Errorf("%s: %v", path, err)
+				case resp.StatusCode != 200:
+					s.t.Errorf("%s: status %d: %s", path, resp.StatusCode, body)
+				default:
+					if err := check(body); err != nil {
+						s.t.Errorf("%s: %v", path, err)
+					}
+				}
+				b.mu.Lock()
+				b.served++
+				b.slowest = max(b.slowest, time.Since(begun))
+				b.mu.Unlock()
+				select {
+				case <-b.stop:
+					return
+				case <-pace.C:
+				}
+			}
+		})
+	}
+	for range 2 {
+		use("/steady", func(body string) error {
+			if body != "steady" {
+				return fmt.Errorf("answered %q", body)
+			}
+			return nil
+		})
+		use("/counter", func(body string) error {
+			n, err := strconv.Atoi(body)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.counted = append(b.counted, n)
+			return err
+		})
+	}
+	return b
+}
+
+// finish ends the use and checks that each count was given out once.
+func (b *bystanders) finish() {
+	b.s.t.Helper()
+	close(b.stop)
+	b.users.Wait()
+	slices.Sort(b.counted)
+	for i, n := range b.counted {
+		if n != i+1 {
+			b.s.t.Errorf("the counter gave %d as its number %d", n, i+1)
+			break
+		}
+	}
+	b.s.t.Logf("bystanders: %d requests, the slowest took %v; %d counts", b.served, b.slowest, len(b.counted))
+}
