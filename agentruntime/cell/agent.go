@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ type AgentConfig struct {
 	Bundle   *agentruntime.Bundle
 	Bindings []agentruntime.Binding
 	Limits   agentruntime.Limits
+	// Require lists the parts of the sandbox, of sandbox.Parts, without which the code is not to run.
+	Require []string
 }
 
 // Agent is an agent whose code runs in a cell: one at a time, another one as soon as it ends. It is safe for concurrent use.
@@ -93,10 +96,16 @@ func (a *Agent) load() (*process, wire.Loaded, error) {
 		return nil, wire.Loaded{}, err
 	}
 	c.agent.Store(a)
+	if err := c.box.Bound(a.cfg.Limits.Memory + hardOverhead); err != nil {
+		c.end(errNotNeeded)
+		return nil, wire.Loaded{}, fmt.Errorf("bound the memory: %w", err)
+	}
+	// A compiler of WebAssembly makes machine code; nothing else does.
+	holds := c.box.Options(reportDescriptor, strings.Contains(a.cfg.Bundle.Code, "WebAssembly"))
 	e := wire.NewMessage(wire.OpLoad)
 	e.Load(wire.Load{
 		Name: a.cfg.Name, Bundle: a.cfg.Bundle, Bindings: a.cfg.Bindings, Limits: a.cfg.Limits,
-		Procs: runtime.GOMAXPROCS(0),
+		Procs: runtime.GOMAXPROCS(0), Sandbox: &holds,
 	})
 	// Compiling has no limit of its own, and hostile code could make it last.
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second+2*a.cfg.Limits.Startup)
@@ -106,6 +115,9 @@ func (a *Agent) load() (*process, wire.Loaded, error) {
 	if err == nil {
 		d := wire.NewDecoder(answer)
 		found, err = d.Loaded()
+	}
+	if err == nil {
+		err = a.held(c.box.InForce(found.InForce))
 	}
 	if err == nil {
 		return c, found, nil

@@ -30,15 +30,15 @@ type Config struct {
 
 // Pool starts and watches cells. It is safe for concurrent use.
 type Pool struct {
-	cfg     Config
-	log     *slog.Logger
-	starter *starter
+	cfg Config
+	log *slog.Logger
 
 	mu     sync.Mutex
 	spares []*process
 	making int // spares being started
 	all    map[*process]struct{}
 	closed bool
+	held   string // what was last logged to hold the cells
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -56,7 +56,7 @@ func NewPool(cfg Config) *Pool {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{cfg: cfg, log: cfg.Logger, starter: newStarter(), all: map[*process]struct{}{}}
+	p := &Pool{cfg: cfg, log: cfg.Logger, all: map[*process]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.work.Go(p.watch)
 	return p
@@ -72,7 +72,6 @@ func (p *Pool) Close() {
 	p.mu.Unlock()
 	p.cancel()
 	p.work.Wait()
-	p.starter.close()
 }
 
 var errPoolClosed = errors.New("cell: the pool is closed")

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/sandbox"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/wire"
 )
 
@@ -19,6 +21,7 @@ type process struct {
 	pool *Pool
 	cmd  *exec.Cmd
 	conn *wire.Conn
+	box  *sandbox.Box
 	said *head // what it wrote to its standard error
 
 	ready     chan struct{} // closed when it has said that it is
@@ -31,6 +34,8 @@ type process struct {
 	events atomic.Int64 // invocations under way
 	asks   atomic.Int64 // what it has asked for and was not answered yet
 
+	refusals atomic.Int64 // system calls that the kernel refused it
+
 	mu      sync.Mutex
 	refs    int // invocations and actors
 	idle    time.Time
@@ -39,6 +44,8 @@ type process struct {
 	ended   error  // why this side ended it
 	blame   uint64 // the invocation that the cell itself has named
 	verdict *Died
+
+	outOfMemory bool // the kernel says so; set once it has ended
 
 	pinged   time.Time // when the ping was sent that is not answered yet; zero for none
 	lastPing time.Time
@@ -67,7 +74,11 @@ func (c *process) run() {
 	err := c.conn.Run(c)
 	_ = c.cmd.Process.Kill()
 	wait := c.cmd.Wait()
+	c.outOfMemory = c.box.OutOfMemory()
 	<-c.said.whole
+	if err := c.box.Close(); err != nil {
+		c.pool.log.Warn("a cell's sandbox could not be taken down", "error", err)
+	}
 	c.mu.Lock()
 	c.verdict = c.judge(err, wait)
 	wanted := !errors.Is(c.ended, errNotNeeded) && !errors.Is(c.ended, errPoolClosed)
@@ -104,6 +115,10 @@ func (c *process) judge(conn, wait error) *Died {
 		return &Died{Outcome: agentruntime.OutcomeException, Text: c.ended.Error(), Err: ErrEnded}
 	case c.verdict != nil:
 		return c.verdict
+	case c.outOfMemory:
+		return &Died{Outcome: agentruntime.OutcomeExceededMemory, Text: "the kernel ended it for its memory", Err: agentruntime.ErrExceededMemory}
+	case signalled(wait, syscall.SIGSYS):
+		return &Died{Outcome: agentruntime.OutcomeException, Text: "it made a system call that a cell may not make", Err: ErrEnded}
 	case wire.IsMalformed(conn):
 		return &Died{Outcome: agentruntime.OutcomeException, Text: "it broke the protocol: " + conn.Error(), Err: ErrEnded}
 	case strings.Contains(last, "stack exceeds"):

@@ -1,42 +1,25 @@
 package cell
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/sandbox"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/wire"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/worker"
 )
 
-// starter starts processes from one thread that lives as long as it does: a cell is killed when the thread that started
-// it ends, so that no cell outlives the gateway, however that ends.
-type starter struct{ jobs chan func() }
+// reportDescriptor is the number in the cell of the descriptor that its sandbox reports over; the socket is the one before.
+const reportDescriptor = 4
 
-func newStarter() *starter {
-	s := &starter{jobs: make(chan func())}
-	go func() {
-		runtime.LockOSThread()
-		for job := range s.jobs {
-			job()
-		}
-	}()
-	return s
-}
-
-func (s *starter) close() { close(s.jobs) }
-
-func (s *starter) start(cmd *exec.Cmd) error {
-	started := make(chan error)
-	s.jobs <- func() { started <- cmd.Start() }
-	return <-started
-}
-
-// launch starts a process that has nothing but its socket: no environment, no descriptors, no standard input or output.
+// launch starts a process that has nothing but its socket and its sandbox's: no environment, no standard input or output. It
+// ends with the gateway, however that ends.
 func (p *Pool) launch() (*process, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -55,27 +38,38 @@ func (p *Pool) launch() (*process, error) {
 		// The file that runs now, even if another one has taken its place.
 		program, args = "/proc/self/exe", []string{worker.Command}
 	}
-	cmd := exec.Command(program, args...)
-	cmd.Args[0] = "gatehouse"
-	cmd.Env, cmd.Dir = []string{}, "/"
-	cmd.Stderr, cmd.ExtraFiles = said, []*os.File{far}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := p.starter.start(cmd); err != nil {
-		near.Close()
-		errs.Close()
-		return nil, fmt.Errorf("cell: start a process: %w", err)
-	}
-	conn, err := wire.New(near, wire.Gateway)
-	if err != nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		near.Close()
-		errs.Close()
-		return nil, err
-	}
 	c := &process{
-		pool: p, cmd: cmd, conn: conn, said: &head{whole: make(chan struct{})}, ready: make(chan struct{}), gone: make(chan struct{}),
+		pool: p, said: &head{whole: make(chan struct{})}, ready: make(chan struct{}), gone: make(chan struct{}),
 		live: map[uint64]*Invocation{}, actors: map[uint64]*Actor{},
+	}
+	c.box, err = sandbox.New(sandbox.Config{Memory: agentruntime.Limits{}.WithDefaults().Memory + hardOverhead, Refused: c.refused})
+	if err != nil {
+		near.Close()
+		errs.Close()
+		return nil, fmt.Errorf("cell: make a sandbox: %w", err)
+	}
+	err = c.box.Start(func(attr *syscall.SysProcAttr) (int, error) {
+		c.cmd = exec.Command(program, args...)
+		c.cmd.Args[0] = "gatehouse"
+		c.cmd.Env, c.cmd.Dir = []string{}, "/"
+		c.cmd.Stderr, c.cmd.ExtraFiles = said, []*os.File{far, c.box.File()}
+		c.cmd.SysProcAttr = attr
+		if err := c.cmd.Start(); err != nil {
+			return 0, err
+		}
+		return c.cmd.Process.Pid, nil
+	})
+	if err == nil {
+		c.conn, err = wire.New(near, wire.Gateway)
+	}
+	if err != nil {
+		if c.cmd != nil && c.cmd.Process != nil {
+			_ = c.cmd.Process.Kill()
+			_ = c.cmd.Wait()
+		}
+		near.Close()
+		errs.Close()
+		return nil, errors.Join(fmt.Errorf("cell: start a process: %w", err), c.box.Close())
 	}
 	p.work.Go(func() { c.said.drain(errs) })
 	return c, nil

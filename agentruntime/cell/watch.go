@@ -1,11 +1,7 @@
 package cell
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
@@ -22,6 +18,9 @@ const (
 	deafAfter = 2500 * time.Millisecond
 	// overhead is the memory that a cell has beside what its code uses: the program's own data and what the collector needs.
 	overhead = 96 << 20
+	// hardOverhead is the same for what the kernel enforces. It is larger, so that the others come first, who can say more; it is
+	// what holds code that is quicker than they look.
+	hardOverhead = overhead + 32<<20
 )
 
 // watch looks at the cells until the pool is closed.
@@ -65,7 +64,8 @@ func (c *process) look(now time.Time) {
 	case unused || agent == nil:
 		return
 	}
-	if n, err := resident(c.cmd.Process.Pid); err == nil && n > agent.cfg.Limits.Memory+overhead {
+	if u, err := c.box.Usage(); err == nil && u.Memory > agent.cfg.Limits.Memory+overhead {
+		n := u.Memory
 		c.end(&Died{Outcome: agentruntime.OutcomeExceededMemory, Text: fmt.Sprintf("it used %d MiB of memory", n>>20), Err: agentruntime.ErrExceededMemory})
 		return
 	}
@@ -78,19 +78,4 @@ func (c *process) look(now time.Time) {
 	if due {
 		c.conn.Note(wire.NewMessage(wire.NotePing))
 	}
-}
-
-// resident is how many bytes of memory of its own a process has: what it shares with others, such as its program, does not count.
-func resident(pid int) (int64, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
-	if err != nil {
-		return 0, err
-	}
-	f := strings.Fields(string(b))
-	if len(f) < 3 {
-		return 0, errors.New("cell: a statm of another form")
-	}
-	pages, err1 := strconv.ParseInt(f[1], 10, 64)
-	shared, err2 := strconv.ParseInt(f[2], 10, 64)
-	return (pages - shared) * int64(os.Getpagesize()), errors.Join(err1, err2)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/sandbox"
 )
 
 // Load is the code that a cell is to run, and under what.
@@ -14,6 +15,8 @@ type Load struct {
 	Limits   agentruntime.Limits
 	// Procs is how many threads may run Go code at once.
 	Procs int
+	// Sandbox is what the cell gives up before it looks at the code; nil leaves it everything.
+	Sandbox *sandbox.Options
 }
 
 func (e *Encoder) Load(l Load) {
@@ -39,6 +42,12 @@ func (e *Encoder) Load(l Load) {
 	e.Int(int64(l.Limits.Logs))
 	e.Duration(l.Limits.Startup)
 	e.Int(int64(l.Procs))
+	if e.Bool(l.Sandbox != nil); l.Sandbox != nil {
+		e.Int(int64(l.Sandbox.Report))
+		e.Int(l.Sandbox.Data)
+		e.Int(int64(l.Sandbox.User))
+		e.Bool(l.Sandbox.MachineCode)
+	}
 }
 
 func (d *Decoder) Load() Load {
@@ -54,6 +63,9 @@ func (d *Decoder) Load() Load {
 		RequestBody: d.Int(), ResponseBody: d.Int(), Logs: int(d.Int()), Startup: d.Duration(),
 	}
 	l.Procs = int(d.Int())
+	if d.Bool() {
+		l.Sandbox = &sandbox.Options{Report: int(d.Int()), Data: d.Int(), User: int(d.Int()), MachineCode: d.Bool()}
+	}
 	return l
 }
 
@@ -61,6 +73,8 @@ func (d *Decoder) Load() Load {
 type Loaded struct {
 	Entries map[string][]string
 	Classes []string
+	// InForce is what holds the cell, as far as it knows.
+	InForce sandbox.InForce
 }
 
 // How loading went.
@@ -90,7 +104,22 @@ func (e *Encoder) Loaded(l Loaded, err error) {
 			e.Strings(handlers)
 		}
 		e.Strings(l.Classes)
+		e.InForce(l.InForce)
 	}
+}
+
+// InForce writes what holds a cell.
+func (e *Encoder) InForce(f sandbox.InForce) {
+	e.String(f.Seccomp)
+	e.Int(int64(f.Landlock))
+	e.String(f.Memory)
+	e.Bool(f.User)
+	e.Strings(f.Missing)
+}
+
+// InForce reads what Encoder.InForce wrote.
+func (d *Decoder) InForce() sandbox.InForce {
+	return sandbox.InForce{Seccomp: d.String(), Landlock: int(d.Int()), Memory: d.String(), User: d.Bool(), Missing: d.Strings()}
 }
 
 // Loaded reads what Encoder.Loaded wrote. Its error is Malformed, or why the code does not load: a *CompileError if it does
@@ -104,6 +133,7 @@ func (d *Decoder) Loaded() (l Loaded, err error) {
 			l.Entries[name] = d.Strings()
 		}
 		l.Classes = d.Strings()
+		l.InForce = d.InForce()
 	case loadNotCompiled:
 		err = &agentruntime.CompileError{Line: int(d.Int()), Column: int(d.Int()), Text: d.String()}
 	case loadRefused:

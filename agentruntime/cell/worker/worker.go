@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/sandbox"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/wire"
 )
 
@@ -140,9 +141,17 @@ func (w *worker) load(x *wire.Exchange, l wire.Load) {
 		go w.watch(n)
 	}
 	var found wire.Loaded
+	if l.Sandbox != nil {
+		f, err := sandbox.Enter(*l.Sandbox)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "enter the sandbox:", err)
+			os.Exit(2)
+		}
+		found.InForce = f
+	}
 	agent, err := w.compile(l)
 	if err == nil {
-		found = wire.Loaded{Entries: agent.Entries(), Classes: agent.Classes()}
+		found.Entries, found.Classes = agent.Entries(), agent.Classes()
 		w.agent.Store(agent)
 	}
 	e := wire.NewEncoder()
