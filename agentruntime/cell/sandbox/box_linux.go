@@ -46,13 +46,25 @@ func New(config Config) (*Box, error) {
 // File is the descriptor that the process must inherit, under the number that is passed to Options. The Box closes it.
 func (b *Box) File() *os.File { return b.far }
 
-// Options is what the process must pass to Enter, when File has the number report in it.
-func (b *Box) Options(report int) Options {
-	o := Options{Report: report, MachineCode: b.config.MachineCode}
+// Options is what the process must pass to Enter, when File has the number report in it. machineCode lets it make memory
+// executable, which a compiler of WebAssembly needs; without it a process whose memory has been corrupted has no way to run
+// machine code of its own.
+func (b *Box) Options(report int, machineCode bool) Options {
+	o := Options{Report: report, MachineCode: machineCode}
 	if b.group == nil && b.config.Memory > 0 {
 		o.Data = b.config.Memory
 	}
 	return o
+}
+
+// Bound changes the most memory that the process may use, before it enters: a process may be started before it is known
+// what for.
+func (b *Box) Bound(memory int64) error {
+	b.config.Memory = memory
+	if b.group == nil {
+		return nil // Options carries it
+	}
+	return b.group.bound(memory)
 }
 
 // Start lets start start the process, with the attributes it is given, and takes the process into the box. It calls start

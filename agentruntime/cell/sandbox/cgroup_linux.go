@@ -46,15 +46,8 @@ func newGroup(memory int64) (*group, error) {
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("no memory cgroup can be made: %w", err)
 	}
-	limit := strconv.FormatInt(memory, 10)
-	if g.kind == "cgroup1" {
-		err = write(g.dir, "memory.limit_in_bytes", limit)
-		// Swap counts as memory where it is accounted for; elsewhere the file does not exist.
-		if e := write(g.dir, "memory.memsw.limit_in_bytes", limit); err == nil && !errors.Is(e, os.ErrNotExist) && !errors.Is(e, unix.EOPNOTSUPP) {
-			err = e
-		}
-	} else {
-		err = write(g.dir, "memory.max", limit)
+	err = g.bound(memory)
+	if err == nil && g.kind == "cgroup2" {
 		for file, value := range map[string]string{"memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "512"} {
 			if e := write(g.dir, file, value); err == nil && !errors.Is(e, os.ErrNotExist) {
 				err = e
@@ -68,6 +61,27 @@ func newGroup(memory int64) (*group, error) {
 		return nil, errors.Join(fmt.Errorf("a memory cgroup cannot be limited: %w", err), g.remove())
 	}
 	return g, nil
+}
+
+// bound sets the most memory that the group may hold.
+func (g *group) bound(memory int64) error {
+	limit := strconv.FormatInt(memory, 10)
+	if g.kind == "cgroup2" {
+		return write(g.dir, "memory.max", limit)
+	}
+	// Swap counts as memory where it is accounted for; elsewhere the file does not exist. The limit on memory alone may never
+	// be more than that on both, so a lower one is set before it and a higher one after it.
+	err := write(g.dir, "memory.limit_in_bytes", limit)
+	swap := write(g.dir, "memory.memsw.limit_in_bytes", limit)
+	switch {
+	case errors.Is(swap, os.ErrNotExist), errors.Is(swap, unix.EOPNOTSUPP):
+		return err
+	case swap != nil:
+		return swap
+	case err != nil:
+		return write(g.dir, "memory.limit_in_bytes", limit)
+	}
+	return nil
 }
 
 // apply lets a process be born in the group, where the kernel can do that.

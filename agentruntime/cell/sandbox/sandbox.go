@@ -10,9 +10,6 @@ import (
 type Config struct {
 	// Memory is the most memory in bytes that the process may use, its own program included. 0 is without a bound.
 	Memory int64
-	// MachineCode lets the process make memory executable, which a compiler of WebAssembly needs. Without it a process
-	// whose memory has been corrupted has no way to run machine code of its own.
-	MachineCode bool
 	// Refused is told of each system call that the kernel refused the process, on a goroutine of the Box. It must not
 	// block for long, because the thread that made the call waits for it. Nil drops the reports; the calls are refused
 	// all the same.
@@ -28,7 +25,7 @@ type Options struct {
 	Data int64 `json:"data,omitempty"`
 	// User is the user and group to become, if the process runs as root. 0 is 65534, which most systems call nobody.
 	User int `json:"user,omitempty"`
-	// MachineCode is Config.MachineCode.
+	// MachineCode lets the process make memory executable.
 	MachineCode bool `json:"machineCode,omitempty"`
 }
 

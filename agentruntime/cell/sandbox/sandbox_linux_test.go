@@ -75,7 +75,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	switch o.Role {
-	case "probe":
+	case "probe", "compile":
 		for _, p := range probes {
 			err := p.do(o.Outside)
 			answer := told{Probe: p.name, Refused: refusal(err)}
@@ -132,7 +132,7 @@ func startBoxed(config Config, role string, change func(*Box)) (*boxed, error) {
 	if change != nil {
 		change(box)
 	}
-	text, err := json.Marshal(order{role, box.Options(3), os.Getpid()})
+	text, err := json.Marshal(order{role, box.Options(3, role == "compile"), os.Getpid()})
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func TestEveryProbeIsRefusedAndReported(t *testing.T) {
 }
 
 func TestMachineCodeIsAllowedWhereAskedFor(t *testing.T) {
-	b := start(t, Config{MachineCode: true}, "probe", nil)
+	b := start(t, Config{}, "compile", nil)
 	for {
 		answer, ok := b.next()
 		if !ok {
@@ -340,7 +340,11 @@ func withoutGroup(t *testing.T) func(*Box) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	t.Run("cgroup", func(t *testing.T) {
-		b := start(t, Config{Memory: 128 << 20}, "hoard", nil)
+		b := start(t, Config{Memory: 64 << 20}, "hoard", func(b *Box) {
+			if err := b.Bound(128 << 20); err != nil {
+				t.Error(err)
+			}
+		})
 		if b.box.group == nil {
 			t.Skip("no memory cgroup can be made here:", b.inForce)
 		}
@@ -350,6 +354,9 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 		if !b.box.OutOfMemory() {
 			t.Error("the box does not know that it was for memory")
+		}
+		if most := b.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; most < 100<<10 || most > 140<<10 {
+			t.Errorf("the process had %d KiB", most)
 		}
 	})
 	t.Run("rlimit", func(t *testing.T) {

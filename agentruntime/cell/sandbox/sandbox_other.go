@@ -18,7 +18,10 @@ func New(Config) (*Box, error) { return &Box{}, nil }
 func (b *Box) File() *os.File { return nil }
 
 // Options is what the process must pass to Enter.
-func (b *Box) Options(int) Options { return Options{Report: -1} }
+func (b *Box) Options(int, bool) Options { return Options{Report: -1} }
+
+// Bound does nothing.
+func (b *Box) Bound(int64) error { return nil }
 
 // Start starts the process without anything to hold it.
 func (b *Box) Start(start func(*syscall.SysProcAttr) (pid int, err error)) error {
