@@ -11,9 +11,9 @@ const attacks: Record<string, () => unknown> = {
 	eval: () => at(world, "ev", "al")(long("[", 1e7)),
 	function: () => at(world, "Func", "tion")("return " + long("(", 1e7)),
 	flat: () => { let a: unknown[] = []; for (let i = 0; i < 1e7; i++) a = [a]; return by(a, "fl", "at")(Infinity); },
-	repeat: () => long("x", 1e9),
-	padEnd: () => by("x", "pad", "End")(2e9),
-	fill: () => by(Array(1e9), "fi", "ll")(0),
+	copies: () => long("x", 1e9),
+	padding: () => by("x", "pad", "End")(2e9),
+	filling: () => by(Array(1e9), "fi", "ll")(0),
 	from: () => by(Array, "fr", "om")({ length: 1e8 }),
 };
 
