@@ -12,10 +12,13 @@ import (
 func TestInvocationsLeaveNoTrace(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, map[string]string{
-		"Caddyfile":      site("agent isolated {\n main ./isolate.ts\n wrangler ./wrangler.jsonc\n limits {\n cpu 5s\n }\n}\n", "agent isolated"),
+		"Caddyfile":      site("agent isolated {\n wrangler ./wrangler.jsonc\n limits {\n cpu 5s\n }\n}\n", "agent isolated"),
 		"wrangler.jsonc": `{"name": "isolated", "main": "isolate.ts", "vars": {"SETTINGS": {"deep": 1}}}`,
 		"isolate.ts":     agentFile(t, "isolate.ts"),
 	})
+	if found := s.get("/own", 200); strings.Count(found, ",") < 20 {
+		t.Errorf("of its own traces the code found only %s", found)
+	}
 	const invocations, users = 10_000, 16
 	var next atomic.Int64
 	together(users, func(int) {

@@ -67,8 +67,9 @@ function pollute(env: any, ctx: any): void {
 }
 
 export default {
-	fetch(_request: Request, env: any, ctx: any): Response {
+	fetch(request: Request, env: any, ctx: any): Response {
 		const found: string[] = [];
+		if (request.url.endsWith("/own")) pollute(env, ctx); // to see that it would be found
 		for (const name of Object.keys(traces)) if (traces[name]()) found.push(name);
 		if (env.leak || ctx.leak) found.push("env or ctx");
 		if (env.SETTINGS.changed) found.push("a binding's value");
