@@ -20,6 +20,7 @@ type testHost struct {
 	call   func(ctx context.Context, target Target, call Call) (Value, error)
 	kv     func(ctx context.Context, op KVOp) (KVResult, error)
 	secret func(binding string) (string, error)
+	limit  func(binding, key string) (bool, error)
 }
 
 func (h *testHost) Fetch(ctx context.Context, target Target, req *Request) (*Response, error) {
@@ -39,7 +40,9 @@ func (h *testHost) Connect(context.Context, string, ConnectOptions) (Conn, error
 	return nil, errors.New("no network in this test")
 }
 
-func (h *testHost) Limit(context.Context, string, string) (bool, error) { return true, nil }
+func (h *testHost) Limit(_ context.Context, binding, key string) (bool, error) {
+	return h.limit(binding, key)
+}
 
 func (h *testHost) Secret(_ context.Context, binding string) (string, error) {
 	return h.secret(binding)

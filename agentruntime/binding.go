@@ -29,6 +29,10 @@ const (
 	BindingAnalytics
 	// BindingService is an entrypoint of another agent.
 	BindingService
+	// BindingRateLimit counts uses of a key, through Host.Limit.
+	BindingRateLimit
+	// BindingAssets is a folder of static files, asked through Host.Fetch.
+	BindingAssets
 )
 
 // Binding is one member of env.
@@ -117,6 +121,10 @@ func (e *environment) Get(key string) goja.Value {
 		return e.keep(key, e.r.namespace(b))
 	case BindingService:
 		return e.keep(key, e.r.service(Target{Kind: TargetService, Binding: b.Name}))
+	case BindingRateLimit:
+		return e.keep(key, e.r.rateLimit(b))
+	case BindingAssets:
+		return e.keep(key, e.r.fetcher(Target{Kind: TargetAssets, Binding: b.Name}))
 	default:
 		return e.keep(key, e.r.dataset(b))
 	}

@@ -52,8 +52,10 @@ const (
 	TargetService
 	// TargetAssets is the folder of static files of an assets binding.
 	TargetAssets
-	// TargetCache is the HTTP cache of the agent: GET matches, PUT stores and PURGE deletes. A request that matches
-	// nothing is answered with 504 (RFC 9111, only-if-cached).
+	// TargetCache is the HTTP cache of the agent: GET matches, PUT stores and PURGE deletes. A GET that matches nothing is
+	// answered with 504 (RFC 9111, only-if-cached), a PURGE of nothing with 404, and a PUT of what may not be kept with 413
+	// and the reason as its status text. The header of a PUT is the answer's, with its status as CacheStatus and the
+	// fields of its request beginning with CacheRequest.
 	TargetCache
 )
 

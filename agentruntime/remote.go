@@ -140,12 +140,12 @@ func (w *cloneWriter) reference(o *goja.Object, t reflect.Type) bool {
 		w.stream(w.r.giveAway(s))
 		return true
 	}
-	if _, ok := nativeOf[*request](w.r, o); ok {
+	if q, ok := nativeOf[*request](w.r, o); ok {
 		req, err := w.r.requestFrom(o, goja.Undefined())
 		if err != nil {
 			w.r.throw(err)
 		}
-		w.head(tagRequest, requestHead{req.Method, req.URL, req.Header, req.Redirect, req.CF}, req.Body)
+		w.head(tagRequest, requestHead{req.Method, req.URL, req.Header, req.Redirect, q.cf}, req.Body)
 		return true
 	}
 	if p, ok := nativeOf[*response](w.r, o); ok {

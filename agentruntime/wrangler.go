@@ -21,22 +21,52 @@ type Wrangler struct {
 	Name string
 	// Main is the absolute path of the agent's module.
 	Main string
-	// CompatibilityDate (YYYY-MM-DD) and CompatibilityFlags are kept for the record; they change nothing.
+	// CompatibilityDate (YYYY-MM-DD) and CompatibilityFlags change nothing: flags whose effect is not there are refused.
 	CompatibilityDate  string
 	CompatibilityFlags []string
 	// Vars are the plain values of env, each as JSON.
-	Vars      map[string]json.RawMessage
-	Durable   []WranglerDurable
-	KV        []WranglerKV
-	Analytics []WranglerAnalytics
+	Vars       map[string]json.RawMessage
+	Durable    []WranglerDurable
+	KV         []WranglerKV
+	Analytics  []WranglerAnalytics
+	Services   []WranglerService
+	RateLimits []WranglerRateLimit
+	// Assets is the folder of static files, nil for none.
+	Assets *WranglerAssets
+	// Tail names the agents that get this one's records.
+	Tail []string
+	// CPU and Subrequests are the limits that the file gives, zero for none.
+	CPU         time.Duration
+	Subrequests int
 	// Crons are the schedules as the file writes them; CronSchedule says what they mean.
 	Crons []string
 	// Migrations are the steps in the life of the classes of durable actors, in order.
 	Migrations []WranglerMigration
 }
 
-// WranglerDurable binds, as Name, a class of the agent as a namespace of durable actors.
-type WranglerDurable struct{ Name, Class string }
+// WranglerDurable binds, as Name, a class of the agent as a namespace of durable actors; or, with Agent, one of another
+// agent.
+type WranglerDurable struct{ Name, Class, Agent string }
+
+// WranglerService binds an entrypoint of another agent.
+type WranglerService struct {
+	Binding, Agent, Entrypoint string
+	Props                      map[string]any
+}
+
+// WranglerRateLimit binds a rate limit of Limit uses in Period. Bindings of one Namespace count together.
+type WranglerRateLimit struct {
+	Name, Namespace string
+	Limit           int
+	Period          time.Duration
+}
+
+// WranglerAssets is a folder of static files, as an absolute path, and how it is served.
+type WranglerAssets struct {
+	Directory, Binding, HTML, NotFound string
+	// RunWorkerFirst are the paths for which the code runs first; /* for all.
+	RunWorkerFirst []string
+}
 
 // WranglerKV binds a key-value namespace.
 type WranglerKV struct{ Binding, ID string }
@@ -55,10 +85,11 @@ type WranglerMigration struct {
 // maxWranglerSize is the largest wrangler file read, in bytes.
 const maxWranglerSize = 256 << 10
 
-// ReadWrangler reads a wrangler.toml, .json or .jsonc file. Keys that would change what the code sees and are not
+// ReadWrangler reads a wrangler.toml, .json or .jsonc file, as the named environment of it has it, or as the top level
+// has if the name is empty. Keys that would change what the code sees and are not
 // built, and keys that no wrangler file has, are errors. What is wrong with the file is a *BuildError with every
 // problem, in the order of the file.
-func ReadWrangler(path string) (*Wrangler, error) {
+func ReadWrangler(path, environment string) (*Wrangler, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding the wrangler file %q: %w", path, err)
@@ -71,11 +102,11 @@ func ReadWrangler(path string) (*Wrangler, error) {
 		}
 		return nil, &BuildError{Problems: []Problem{problem}, Inputs: []string{absolute}}
 	}
-	return parseWrangler(path, absolute, data)
+	return parseWrangler(path, absolute, environment, data)
 }
 
 // parseWrangler reads the text of a wrangler file; shown is its path for messages.
-func parseWrangler(shown, absolute string, data []byte) (*Wrangler, error) {
+func parseWrangler(shown, absolute, environment string, data []byte) (*Wrangler, error) {
 	r := &wranglerReader{shown: shown, lines: strings.Split(string(data), "\n"), bound: map[string]*setting{}, out: &Wrangler{Path: absolute}}
 	if len(data) > maxWranglerSize {
 		r.fail(&setting{}, fmt.Sprintf("the file has %d bytes, over the limit of %d", len(data), maxWranglerSize), "Name the wrangler file itself.")
@@ -100,7 +131,7 @@ func parseWrangler(shown, absolute string, data []byte) (*Wrangler, error) {
 		r.fail(at, err.Error(), "")
 		return nil, r.refusal()
 	}
-	r.top(top)
+	r.top(r.environment(top, environment))
 	if err := r.refusal(); err != nil {
 		return nil, err
 	}
@@ -157,13 +188,19 @@ func (r *wranglerReader) top(top *setting) {
 				r.fail(s, fmt.Sprintf("compatibility_date %q is not a date", r.out.CompatibilityDate), "Write it as YYYY-MM-DD.")
 			}
 		},
-		"compatibility_flags":       func(s *setting) { r.out.CompatibilityFlags = r.texts(s) },
+		"compatibility_flags":       r.flags,
 		"vars":                      r.vars,
 		"durable_objects":           r.durable,
 		"migrations":                func(*setting) {}, // Read last: it is checked against the bindings.
 		"kv_namespaces":             r.kv,
 		"triggers":                  r.triggers,
 		"analytics_engine_datasets": r.analytics,
+		"services":                  r.services,
+		"ratelimits":                r.rateLimits,
+		"assets":                    r.assets,
+		"tail_consumers":            r.tail,
+		"limits":                    r.limits,
+		"env":                       func(*setting) {}, // Read before, for the environment that was asked for.
 	}
 	fields := r.table(top, func(key string, s *setting) bool {
 		if help, ok := wranglerRefused[key]; ok {
@@ -240,6 +277,26 @@ func (r *wranglerReader) text(s *setting) string {
 	return text
 }
 
+// number reads a whole number of at least 1.
+func (r *wranglerReader) number(s *setting) int {
+	var n int64
+	var err error
+	switch v := s.value.(type) {
+	case int64:
+		n = v
+	case json.Number:
+		n, err = v.Int64()
+	default:
+		r.wrongKind(s, "a number")
+		return 0
+	}
+	if err != nil || n < 1 || n > 1<<31 {
+		r.fail(s, s.path+" is not a whole number of at least 1", "")
+		return 0
+	}
+	return int(n)
+}
+
 // list calls read for each item of a list.
 func (r *wranglerReader) list(s *setting, read func(*setting)) {
 	items, ok := s.value.([]*setting)
@@ -252,12 +309,6 @@ func (r *wranglerReader) list(s *setting, read func(*setting)) {
 	}
 }
 
-func (r *wranglerReader) texts(s *setting) []string {
-	var all []string
-	r.list(s, func(item *setting) { all = append(all, r.text(item)) })
-	return all
-}
-
 // row reads a table of strings. Keys in need must be there; keys in may can be.
 func (r *wranglerReader) row(s *setting, need, may []string, refused map[string]string) map[string]string {
 	values := map[string]string{}
@@ -265,18 +316,7 @@ func (r *wranglerReader) row(s *setting, need, may []string, refused map[string]
 	for _, key := range slices.Concat(need, may) {
 		readers[key] = func(field *setting) { values[key] = r.text(field) }
 	}
-	fields := r.table(s, func(key string, field *setting) bool {
-		help, ok := refused[key]
-		if ok {
-			r.fail(field, field.path+" is not built yet", help)
-		}
-		return ok
-	}, readers)
-	for _, key := range need {
-		if fields != nil && fields[key] == nil {
-			r.fail(s, fmt.Sprintf("%s has no %s", s.path, key), "")
-		}
-	}
+	r.needs(s, r.table(s, r.refusing(refused), readers), need...)
 	return values
 }
 

@@ -3,7 +3,9 @@ package agentruntime
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"time"
 )
 
 func (r *wranglerReader) vars(s *setting) {
@@ -27,15 +29,14 @@ func (r *wranglerReader) vars(s *setting) {
 func (r *wranglerReader) durable(s *setting) {
 	r.table(s, nil, map[string]func(*setting){"bindings": func(list *setting) {
 		r.list(list, func(item *setting) {
-			row := r.row(item, []string{"name", "class_name"}, nil, map[string]string{
-				"script_name": "Bind a class of this agent, and reach the other agent with fetch.",
-				"environment": "Use a file of its own for each environment.",
+			row := r.row(item, []string{"name", "class_name"}, []string{"script_name"}, map[string]string{
+				"environment": "Name the other agent as the Caddyfile does, in script_name.",
 			})
 			r.bind(row["name"], item)
 			if class := row["class_name"]; class != "" && !bindingName.MatchString(class) {
 				r.fail(item, fmt.Sprintf("%s.class_name %q is no name of a class", item.path, class), "Give the name under which the module exports the class.")
 			}
-			r.out.Durable = append(r.out.Durable, WranglerDurable{Name: row["name"], Class: row["class_name"]})
+			r.out.Durable = append(r.out.Durable, WranglerDurable{Name: row["name"], Class: row["class_name"], Agent: row["script_name"]})
 		})
 	}})
 }
@@ -57,6 +58,117 @@ func (r *wranglerReader) analytics(s *setting) {
 		}
 		r.out.Analytics = append(r.out.Analytics, WranglerAnalytics{Binding: row["binding"], Dataset: row["dataset"]})
 	})
+}
+
+func (r *wranglerReader) services(s *setting) {
+	r.list(s, func(item *setting) {
+		var b WranglerService
+		fields := r.table(item, r.refusing(map[string]string{
+			"environment": "Name the other agent as the Caddyfile does, in service.",
+			"remote":      "Run the other agent on this server, or reach it with fetch.",
+		}), map[string]func(*setting){
+			"binding":    func(f *setting) { b.Binding = r.text(f) },
+			"service":    func(f *setting) { b.Agent = r.text(f) },
+			"entrypoint": func(f *setting) { b.Entrypoint = r.text(f) },
+			"props": func(f *setting) {
+				if _, ok := f.value.(map[string]*setting); !ok {
+					r.wrongKind(f, "a table")
+					return
+				}
+				b.Props, _ = f.plain().(map[string]any)
+			},
+		})
+		r.needs(item, fields, "binding", "service")
+		r.bind(b.Binding, item)
+		r.out.Services = append(r.out.Services, b)
+	})
+}
+
+func (r *wranglerReader) rateLimits(s *setting) {
+	r.list(s, func(item *setting) {
+		var b WranglerRateLimit
+		fields := r.table(item, nil, map[string]func(*setting){
+			"name":         func(f *setting) { b.Name = r.text(f) },
+			"namespace_id": func(f *setting) { b.Namespace = r.text(f) },
+			"simple": func(simple *setting) {
+				fields := r.table(simple, nil, map[string]func(*setting){
+					"limit":  func(f *setting) { b.Limit = r.number(f) },
+					"period": func(f *setting) { b.Period = time.Duration(r.number(f)) * time.Second },
+				})
+				r.needs(simple, fields, "limit", "period")
+			},
+		})
+		r.needs(item, fields, "name", "namespace_id", "simple")
+		r.bind(b.Name, item)
+		r.out.RateLimits = append(r.out.RateLimits, b)
+	})
+}
+
+func (r *wranglerReader) assets(s *setting) {
+	a := &WranglerAssets{}
+	fields := r.table(s, nil, map[string]func(*setting){
+		"directory": func(f *setting) {
+			if dir := r.text(f); dir != "" {
+				a.Directory = filepath.Join(filepath.Dir(r.out.Path), filepath.FromSlash(dir))
+			}
+		},
+		"binding": func(f *setting) {
+			a.Binding = r.text(f)
+			r.bind(a.Binding, f)
+		},
+		"html_handling":      func(f *setting) { a.HTML = r.text(f) },
+		"not_found_handling": func(f *setting) { a.NotFound = r.text(f) },
+		"run_worker_first": func(f *setting) {
+			switch first := f.value.(type) {
+			case bool:
+				if first {
+					a.RunWorkerFirst = []string{"/*"}
+				}
+			case []*setting:
+				for _, item := range first {
+					a.RunWorkerFirst = append(a.RunWorkerFirst, r.text(item))
+				}
+			default:
+				r.wrongKind(f, "a boolean or a list")
+			}
+		},
+	})
+	r.needs(s, fields, "directory")
+	r.out.Assets = a
+}
+
+func (r *wranglerReader) tail(s *setting) {
+	r.list(s, func(item *setting) {
+		row := r.row(item, []string{"service"}, nil, map[string]string{"environment": "Name the other agent as the Caddyfile does, in service."})
+		r.out.Tail = append(r.out.Tail, row["service"])
+	})
+}
+
+func (r *wranglerReader) limits(s *setting) {
+	r.table(s, nil, map[string]func(*setting){
+		"cpu_ms":      func(f *setting) { r.out.CPU = time.Duration(r.number(f)) * time.Millisecond },
+		"subrequests": func(f *setting) { r.out.Subrequests = r.number(f) },
+	})
+}
+
+// refusing refuses the keys given, each with its way out.
+func (r *wranglerReader) refusing(keys map[string]string) func(string, *setting) bool {
+	return func(key string, field *setting) bool {
+		help, ok := keys[key]
+		if ok {
+			r.fail(field, field.path+" is not built yet", help)
+		}
+		return ok
+	}
+}
+
+// needs refuses a table that lacks one of the keys.
+func (r *wranglerReader) needs(s *setting, fields map[string]*setting, keys ...string) {
+	for _, key := range keys {
+		if fields != nil && fields[key] == nil {
+			r.fail(s, fmt.Sprintf("%s has no %s", s.path, key), "")
+		}
+	}
 }
 
 func (r *wranglerReader) triggers(s *setting) {
@@ -81,7 +193,7 @@ func (r *wranglerReader) migrations(s, durable *setting) {
 	classes := &classLife{r: r, there: map[string]bool{}}
 	r.list(s, func(step *setting) { r.migration(step, classes) })
 	for i, bound := range r.out.Durable {
-		if bound.Class != "" && !classes.there[bound.Class] {
+		if bound.Class != "" && bound.Agent == "" && !classes.there[bound.Class] {
 			r.fail(durable, fmt.Sprintf("durable_objects.bindings[%d] binds the class %s, which no migration makes", i, bound.Class), "Add it to new_sqlite_classes of a migration.")
 		}
 	}

@@ -2,10 +2,14 @@ package agentruntime
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestReadWrangler(t *testing.T) {
@@ -49,6 +53,31 @@ dataset = "tool_calls"
 [[analytics_engine_datasets]]
 binding = "OTHER"
 
+[[services]]
+binding = "REVIEW"
+service = "reviewer"
+entrypoint = "Reviewer"
+props = { level = 2, tags = ["a"] }
+
+[[ratelimits]]
+name = "LIMITER"
+namespace_id = "1001"
+simple = { limit = 100, period = 60 }
+
+[[tail_consumers]]
+service = "watcher"
+
+[assets]
+directory = "./public"
+binding = "ASSETS"
+html_handling = "none"
+not_found_handling = "single-page-application"
+run_worker_first = ["/api/*", "!/api/docs"]
+
+[limits]
+cpu_ms = 100
+subrequests = 20
+
 [triggers]
 crons = ["*/5 * * * *", "0 17 * * sun"]
 `,
@@ -69,6 +98,11 @@ crons = ["*/5 * * * *", "0 17 * * sun"]
 	],
 	"kv_namespaces": [{ "binding": "TOKENS", "id": "tokens" }],
 	"analytics_engine_datasets": [{ "binding": "TOOLS", "dataset": "tool_calls" }, { "binding": "OTHER" }],
+	"services": [{ "binding": "REVIEW", "service": "reviewer", "entrypoint": "Reviewer", "props": { "level": 2, "tags": ["a"] } }],
+	"ratelimits": [{ "name": "LIMITER", "namespace_id": "1001", "simple": { "limit": 100, "period": 60 } }],
+	"tail_consumers": [{ "service": "watcher" }],
+	"assets": { "directory": "./public", "binding": "ASSETS", "html_handling": "none", "not_found_handling": "single-page-application", "run_worker_first": ["/api/*", "!/api/docs"] },
+	"limits": { "cpu_ms": 100, "subrequests": 20 },
 	"triggers": { "crons": ["*/5 * * * *", "0 17 * * sun"] },
 }
 `,
@@ -76,7 +110,7 @@ crons = ["*/5 * * * *", "0 17 * * sun"]
 	dir := writeFiles(t, files)
 	for name := range files {
 		t.Run(name, func(t *testing.T) {
-			got, err := ReadWrangler(filepath.Join(dir, name))
+			got, err := ReadWrangler(filepath.Join(dir, name), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,19 +120,83 @@ crons = ["*/5 * * * *", "0 17 * * sun"]
 				Vars: map[string]json.RawMessage{
 					"MODEL": json.RawMessage(`"small"`), "LIMIT": json.RawMessage(`10`), "NESTED": json.RawMessage(`{"a":[1,2.5,true],"b":{"c":"x"}}`),
 				},
-				Durable:   []WranglerDurable{{"ROOM", "Room"}},
-				KV:        []WranglerKV{{"TOKENS", "tokens"}},
-				Analytics: []WranglerAnalytics{{"TOOLS", "tool_calls"}, {"OTHER", "OTHER"}},
-				Crons:     []string{"*/5 * * * *", "0 17 * * sun"},
+				Durable:    []WranglerDurable{{"ROOM", "Room", ""}},
+				KV:         []WranglerKV{{"TOKENS", "tokens"}},
+				Analytics:  []WranglerAnalytics{{"TOOLS", "tool_calls"}, {"OTHER", "OTHER"}},
+				RateLimits: []WranglerRateLimit{{"LIMITER", "1001", 100, time.Minute}},
+				Tail:       []string{"watcher"},
+				CPU:        100 * time.Millisecond, Subrequests: 20,
+				Assets: &WranglerAssets{
+					Directory: filepath.Join(dir, "public"), Binding: "ASSETS", HTML: "none", NotFound: "single-page-application",
+					RunWorkerFirst: []string{"/api/*", "!/api/docs"},
+				},
+				Crons: []string{"*/5 * * * *", "0 17 * * sun"},
 				Migrations: []WranglerMigration{
 					{Tag: "v1", New: []string{"Hall"}},
 					{Tag: "v2", New: []string{"Old"}, Deleted: []string{"Old"}, Renamed: [][2]string{{"Hall", "Room"}}},
 				},
 			}
+			if len(got.Services) != 1 || fmt.Sprint(got.Services[0]) != "{REVIEW reviewer Reviewer map[level:2 tags:[a]]}" {
+				t.Errorf("services: %+v", got.Services)
+			}
+			got.Services = nil
 			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("got  %+v\nwant %+v", got, want)
 			}
 		})
+	}
+}
+
+// TestEnvironments wants an environment to have what it says, what it takes over from the top level, and no more.
+func TestEnvironments(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"wrangler.toml": `name = "coordinator"
+main = "agent.ts"
+compatibility_flags = ["nodejs_compat"]
+
+[vars]
+MODEL = "small"
+
+[[kv_namespaces]]
+binding = "TOKENS"
+id = "tokens"
+
+[triggers]
+crons = ["0 0 * * *"]
+
+[env.staging]
+name = "coordinator-staging"
+vars = { MODEL = "tiny" }
+
+[env.production]
+main = "production.ts"
+triggers = { crons = ["*/5 * * * *"] }
+
+[[env.production.kv_namespaces]]
+binding = "TOKENS"
+id = "production-tokens"
+`})
+	file := filepath.Join(dir, "wrangler.toml")
+	for _, c := range []struct{ environment, name, main, vars, kv, crons string }{
+		{"", "coordinator", "agent.ts", `map[MODEL:"small"]`, "[{TOKENS tokens}]", "[0 0 * * *]"},
+		{"staging", "coordinator-staging", "agent.ts", `map[MODEL:"tiny"]`, "[]", "[0 0 * * *]"},
+		{"production", "coordinator", "production.ts", "map[]", "[{TOKENS production-tokens}]", "[*/5 * * * *]"},
+	} {
+		w, err := ReadWrangler(file, c.environment)
+		if err != nil {
+			t.Fatalf("%s: %v", c.environment, err)
+		}
+		vars := map[string]string{}
+		for name, v := range w.Vars {
+			vars[name] = string(v)
+		}
+		got := []string{w.Name, filepath.Base(w.Main), fmt.Sprint(vars), fmt.Sprint(w.KV), fmt.Sprint(w.Crons), fmt.Sprint(w.CompatibilityFlags)}
+		want := []string{c.name, c.main, c.vars, c.kv, c.crons, "[nodejs_compat]"}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", c.environment, got, want)
+		}
+	}
+	if _, err := ReadWrangler(file, "testing"); err == nil || !strings.Contains(err.Error(), "There are: production, staging.") {
+		t.Errorf("an environment that is not there: %v", err)
 	}
 }
 
@@ -121,18 +219,22 @@ func TestReadWranglerRefuses(t *testing.T) {
 		{"an unknown key", "wrangler.toml", head + "colour = \"red\"\n"},
 		{"a mistyped key", "wrangler.jsonc", "{\n  \"main\": \"a.ts\",\n  // A comment.\n  \"kv_namespace\": []\n}"},
 		{"an unknown key in a row", "wrangler.toml", head + "[[kv_namespaces]]\nbinding = \"A\"\nid = \"a\"\n[[kv_namespaces]]\nbinding = \"B\"\nid = \"b\"\ntitle = \"b\"\n"},
-		{"services", "wrangler.toml", head + "[[services]]\nbinding = \"S\"\nservice = \"s\"\n"},
+		{"a service without an agent", "wrangler.toml", head + "[[services]]\nbinding = \"S\"\nenvironment = \"e\"\n"},
+		{"a service with props that are no table", "wrangler.toml", head + "[[services]]\nbinding = \"S\"\nservice = \"s\"\nprops = 1\n"},
 		{"workflows", "wrangler.json", "{\n  \"main\": \"a.ts\",\n  \"workflows\": [{ \"binding\": \"W\" }]\n}"},
 		{"buckets", "wrangler.toml", head + "r2_buckets = [{ binding = \"B\", bucket_name = \"b\" }]\n"},
 		{"queues", "wrangler.toml", head + "[[queues.producers]]\nqueue = \"q\"\nbinding = \"Q\"\n"},
 		{"AI", "wrangler.toml", head + "[ai]\nbinding = \"AI\"\n"},
 		{"databases", "wrangler.toml", head + "[[d1_databases]]\nbinding = \"DB\"\n"},
-		{"assets", "wrangler.toml", head + "[assets]\ndirectory = \"./public\"\n"},
-		{"rate limits", "wrangler.toml", head + "[[ratelimits]]\nname = \"R\"\n"},
-		{"tail consumers", "wrangler.toml", head + "[[tail_consumers]]\nservice = \"watcher\"\n"},
-		{"environments", "wrangler.toml", head + "[env.staging]\nname = \"s\"\n"},
+		{"assets without a folder", "wrangler.toml", head + "[assets]\nbinding = \"A\"\nrun_worker_first = 1\n"},
+		{"a rate limit without a rate", "wrangler.toml", head + "[[ratelimits]]\nname = \"R\"\nnamespace_id = \"1\"\nsimple = { limit = 0 }\n"},
+		{"a tail consumer's environment", "wrangler.toml", head + "[[tail_consumers]]\nservice = \"watcher\"\nenvironment = \"e\"\n"},
+		{"environments that are no tables", "wrangler.toml", head + "env = [\"staging\"]\n"},
+		{"limits that are no numbers", "wrangler.toml", head + "[limits]\ncpu_ms = \"50\"\nmemory = 1\n"},
+		{"a compatibility flag that is not built", "wrangler.toml", head + "compatibility_flags = [\"nodejs_compat\", \"python_workers\", \"global_navigatr\"]\n"},
+		{"a bundler's rules", "wrangler.toml", head + "no_bundle = true\n[[rules]]\ntype = \"Text\"\n"},
 		{"routes", "wrangler.toml", head + "routes = [\"example.com/*\"]\n"},
-		{"a class of another script", "wrangler.toml", head + "[[durable_objects.bindings]]\nname = \"A\"\nclass_name = \"A\"\nscript_name = \"other\"\n"},
+		{"a class of another script's environment", "wrangler.toml", head + "[[durable_objects.bindings]]\nname = \"A\"\nclass_name = \"A\"\nscript_name = \"other\"\nenvironment = \"e\"\n"},
 		{"a binding without a class", "wrangler.toml", head + "[[durable_objects.bindings]]\nname = \"A\"\n"},
 		{"a namespace without an id", "wrangler.json", "{\n  \"main\": \"a.ts\",\n  \"kv_namespaces\": [\n    { \"binding\": \"A\" }\n  ]\n}"},
 		{"a binding that is no name", "wrangler.toml", head + "vars = { \"a-b\" = \"x\" }\n"},
@@ -151,13 +253,13 @@ func TestReadWranglerRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := writeFiles(t, map[string]string{c.file: c.text})
-			_, err := parseWrangler(c.file, filepath.Join(dir, c.file), []byte(c.text))
+			_, err := parseWrangler(c.file, filepath.Join(dir, c.file), "", []byte(c.text))
 			messages.check(t, c.name, dir, err)
 		})
 	}
 	t.Run("a missing file", func(t *testing.T) {
 		dir := t.TempDir()
-		_, err := ReadWrangler(filepath.Join(dir, "wrangler.toml"))
+		_, err := ReadWrangler(filepath.Join(dir, "wrangler.toml"), "")
 		messages.check(t, "a missing file", dir, err)
 	})
 }
@@ -191,7 +293,7 @@ func FuzzWrangler(f *testing.F) {
 	f.Add("wrangler.jsonc", "{ // c\n \"main\": \"a.ts\", \"triggers\": {\"crons\": [\"* * * * 1-5\",]}, \"vars\": {\"a\": [null]} }")
 	f.Add("wrangler.json", "{\"durable_objects\":{\"bindings\":[[],{}]}")
 	f.Fuzz(func(t *testing.T, file, text string) {
-		got, err := parseWrangler(file, "/agents/"+file, []byte(text))
+		got, err := parseWrangler(file, "/agents/"+file, "", []byte(text))
 		if (got == nil) == (err == nil) {
 			t.Fatalf("got %v and %v", got, err)
 		}
@@ -206,7 +308,7 @@ func TestReadWranglerUnreadable(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "wrangler.toml"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadWrangler(filepath.Join(dir, "wrangler.toml")); err == nil {
+	if _, err := ReadWrangler(filepath.Join(dir, "wrangler.toml"), ""); err == nil {
 		t.Fatal("got no error for a directory")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/throttle"
 )
 
 // AgentConfig is one agent: its code, what it is bound to, and its limits.
@@ -18,6 +19,8 @@ type AgentConfig struct {
 	Main string `json:"main,omitempty"`
 	// Wrangler is a wrangler.toml, .json or .jsonc file that says main, vars and bindings.
 	Wrangler string `json:"wrangler,omitempty"`
+	// WranglerEnv is the environment of that file; default its top level.
+	WranglerEnv string `json:"wrangler_env,omitempty"`
 	// Durable are the namespaces of durable actors.
 	Durable []DurableBinding `json:"durable,omitempty"`
 	// KV, Secrets and Analytics map a binding's name to the namespace, sealed secret or dataset it stands for.
@@ -28,6 +31,10 @@ type AgentConfig struct {
 	Services []ServiceBinding `json:"services,omitempty"`
 	// Callers are the agents whose code may call this one; default all of this server.
 	Callers []string `json:"callers,omitempty"`
+	// RateLimits are counters that the code asks by itself.
+	RateLimits []RateLimitBinding `json:"rate_limits,omitempty"`
+	// Assets is a folder of static files.
+	Assets *AssetsConfig `json:"assets,omitempty"`
 	// Vars are plain values. Placeholders in them are replaced when the configuration is loaded.
 	Vars map[string]string `json:"vars,omitempty"`
 	// Crons are cron expressions of five fields, in UTC.
@@ -96,18 +103,24 @@ func nameFromMain(main string) string {
 	return base
 }
 
-const agentOptions = "main, wrangler, durable, kv, var, secret, service, analytics, cron, tail, callers, egress, isolation, reuse and limits"
+const agentOptions = "main, wrangler, durable, kv, var, secret, service, analytics, ratelimit, assets, cron, tail, callers, egress, isolation, reuse and limits"
 
 // parseAgentBlock reads the options of an agent.
 //
 //	{
-//		main <file> | wrangler <file>
+//		main <file> | wrangler <file> [<environment>]
 //		durable <binding> <class> [<agent>]
 //		kv <binding> <namespace>
 //		var <name> <value>
 //		secret <binding> <secret>
 //		service <binding> <agent> [<entrypoint>]
 //		analytics <binding> <dataset>
+//		ratelimit <binding> <rate>
+//		assets <folder> [<binding>] {
+//			html_handling auto-trailing-slash | force-trailing-slash | drop-trailing-slash | none
+//			not_found_handling none | 404-page | single-page-application
+//			run_worker_first [<path...>]
+//		}
 //		cron <expression>
 //		tail <agent...>
 //		callers <agent...>
@@ -140,9 +153,14 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 			if option == "wrangler" {
 				to = &c.Wrangler
 			}
-			if *to, err = oneArg(d); err != nil {
-				return err
+			args := d.RemainingArgs()
+			switch {
+			case len(args) == 2 && option == "wrangler":
+				c.WranglerEnv = args[1]
+			case len(args) != 1:
+				return d.ArgErr()
 			}
+			*to = args[0]
 		case "durable":
 			args := d.RemainingArgs()
 			if len(args) < 2 || len(args) > 3 {
@@ -175,6 +193,20 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 				return d.Errf("callers takes the names of agents, for example: callers coordinator")
 			}
 			c.Callers = append(c.Callers, args...)
+		case "ratelimit":
+			args := d.RemainingArgs()
+			if len(args) != 2 {
+				return d.Errf("ratelimit takes BINDING RATE, for example: ratelimit LIMITER 100/m")
+			}
+			if err := bind(d, bound, args[0]); err != nil {
+				return err
+			}
+			if _, err := throttle.ParseRate(args[1]); err != nil {
+				return d.Errf("ratelimit %s: %v", args[0], err)
+			}
+			c.RateLimits = append(c.RateLimits, RateLimitBinding{Binding: args[0], Rate: args[1]})
+		case "assets":
+			err = parseAssets(d, bound, c)
 		case "kv":
 			err = parseBinding(d, bound, &c.KV, "NAMESPACE")
 		case "secret":
@@ -214,7 +246,7 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 			}
 		case "limits":
 			err = parseLimits(d, &c.Limits)
-		case "oauth", "ratelimit", "workflow", "assets", "require_sandbox":
+		case "oauth", "workflow", "require_sandbox":
 			return refuseOption(d, option+" of agent")
 		default:
 			return unknownOption(d, "agent", agentOptions)

@@ -31,7 +31,7 @@ func (r resolvedAgent) MarshalJSON() ([]byte, error) {
 func (c *AgentConfig) resolve() (full *resolvedAgent, inputs []string, err error) {
 	full = &resolvedAgent{AgentConfig: *c, vars: map[string]json.RawMessage{}, roots: map[string]string{}}
 	if c.Wrangler != "" {
-		w, err := agentruntime.ReadWrangler(c.Wrangler)
+		w, err := agentruntime.ReadWrangler(c.Wrangler, c.WranglerEnv)
 		if err != nil {
 			return nil, []string{c.Wrangler}, err
 		}
@@ -69,6 +69,12 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 	for _, s := range r.Services {
 		taken[s.Binding] = true
 	}
+	for _, l := range r.RateLimits {
+		taken[l.Binding] = true
+	}
+	if r.Assets != nil && r.Assets.Binding != "" {
+		taken[r.Assets.Binding] = true
+	}
 	for _, m := range []map[string]string{r.KV, r.Secrets, r.Analytics, r.Vars} {
 		for name := range m {
 			taken[name] = true
@@ -85,7 +91,7 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 	r.Durable = slices.Clone(r.Durable)
 	for _, d := range w.Durable {
 		claim(d.Name)
-		r.Durable = append(r.Durable, DurableBinding{Binding: d.Name, Class: d.Class})
+		r.Durable = append(r.Durable, DurableBinding{Binding: d.Name, Class: d.Class, Agent: d.Agent})
 	}
 	r.KV, r.Analytics = cloneMap(r.KV), cloneMap(r.Analytics)
 	for _, k := range w.KV {
@@ -95,6 +101,39 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 	for _, x := range w.Analytics {
 		claim(x.Binding)
 		r.Analytics[x.Binding] = x.Dataset
+	}
+	r.Services = slices.Clone(r.Services)
+	for _, s := range w.Services {
+		claim(s.Binding)
+		r.Services = append(r.Services, ServiceBinding{Binding: s.Binding, Agent: s.Agent, Entrypoint: s.Entrypoint, Props: s.Props})
+	}
+	r.RateLimits = slices.Clone(r.RateLimits)
+	for _, l := range w.RateLimits {
+		claim(l.Name)
+		r.RateLimits = append(r.RateLimits, RateLimitBinding{Binding: l.Name, Rate: fmt.Sprintf("%d/%s", l.Limit, l.Period), Namespace: l.Namespace})
+	}
+	if w.Assets != nil {
+		if r.Assets != nil {
+			err = errors.Join(err, fmt.Errorf("%s: assets are named in the file and in the Caddyfile; an agent has one folder of them", r.Wrangler))
+		} else if w.Assets.Binding != "" {
+			claim(w.Assets.Binding)
+		}
+		r.Assets = &AssetsConfig{
+			Dir: w.Assets.Directory, Binding: w.Assets.Binding, HTML: w.Assets.HTML, NotFound: w.Assets.NotFound,
+			RunWorkerFirst: w.Assets.RunWorkerFirst,
+		}
+	}
+	r.Tail = slices.Clone(r.Tail)
+	for _, name := range w.Tail {
+		if !slices.Contains(r.Tail, name) {
+			r.Tail = append(r.Tail, name)
+		}
+	}
+	if r.Limits.CPU == 0 {
+		r.Limits.CPU = caddy.Duration(w.CPU)
+	}
+	if r.Limits.Subrequests == 0 {
+		r.Limits.Subrequests = w.Subrequests
 	}
 	for name, v := range w.Vars {
 		// A var of the Caddyfile changes the file's: that is how one file serves several servers.

@@ -227,12 +227,19 @@ func (a *App) checkReferences(name string, c *AgentConfig) error {
 
 // checkHandlers refuses references to agents whose code does not have what is asked of it.
 func (a *App) checkHandlers(name string, c *AgentConfig) error {
-	for _, t := range c.Tail {
+	full := a.agents[name].release.Load().config // with what its wrangler file says
+	for _, t := range full.Tail {
+		if a.agents[t] == nil {
+			return at(c.Place, "agent %s: tail %s: no such agent; define it in the global gatehouse block (there are: %s)", name, t, names(a.Agents))
+		}
 		if !a.agents[t].release.Load().handles("tail") {
 			return at(c.Place, "agent %s: tail %s: the code of %s has no tail handler; add one to its default export: tail(events, env, ctx)", name, t, t)
 		}
 	}
-	for _, b := range c.Durable {
+	for _, b := range full.Durable {
+		if b.Agent != "" && a.agents[b.Agent] == nil {
+			return at(c.Place, "agent %s: durable %s: no agent %s (there are: %s)", name, b.Binding, b.Agent, names(a.Agents))
+		}
 		if b.Agent != "" && !a.agents[b.Agent].release.Load().holds(b.Class) {
 			return at(c.Place, "agent %s: durable %s: agent %s has no durable class %s; bind it there as well: durable %s %s", name, b.Binding, b.Agent, b.Class, b.Binding, b.Class)
 		}

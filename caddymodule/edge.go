@@ -16,10 +16,12 @@ import (
 	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/cache"
 	"github.com/gatehouse-edge/gatehouse/durable"
 	"github.com/gatehouse-edge/gatehouse/durable/badgerstore"
 	"github.com/gatehouse-edge/gatehouse/kv"
 	"github.com/gatehouse-edge/gatehouse/record"
+	"github.com/gatehouse-edge/gatehouse/throttle"
 )
 
 // edges holds the open stores by folder, across reloads.
@@ -48,6 +50,9 @@ type edge struct {
 	mu sync.Mutex
 	// duty says which release is in charge of an agent's actors and schedules: the last of its list.
 	duty map[string][]duty
+	// caches are the agents' HTTP caches, zones the counters of their rate limits.
+	caches map[string]*cache.Store
+	zones  map[string]*throttle.Zone
 }
 
 // duty is one configuration's claim on an agent.
@@ -91,6 +96,12 @@ func (e *edge) doOpen() error {
 // Destruct closes everything once no configuration uses the store any more.
 func (e *edge) Destruct() error {
 	e.once.Do(func() { e.err = durable.ErrClosed })
+	for _, s := range e.caches {
+		s.Close()
+	}
+	for _, z := range e.zones {
+		z.Close()
+	}
 	if e.store == nil {
 		return nil
 	}

@@ -83,6 +83,10 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	if limit := rel.bodyLimit(); r.ContentLength > limit {
 		return v.refuse("agent", http.StatusRequestEntityTooLarge, "the request body of %d bytes is over the limit of %d", r.ContentLength, limit)
 	}
+	if rel.serveAsset(w, r) {
+		v.rec.Write(func(e *record.Entry) { e.Agent, e.Version = rel.name, rel.version() })
+		return nil
+	}
 	if err := h.app.await(r.Context()); err != nil {
 		return v.refuse("agent", http.StatusServiceUnavailable, "%w", err)
 	}

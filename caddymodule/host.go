@@ -52,6 +52,10 @@ func (h *host) Fetch(ctx context.Context, target agentruntime.Target, req *agent
 		return h.actorFetch(ctx, target, req)
 	case agentruntime.TargetService:
 		return h.serviceFetch(ctx, target, req)
+	case agentruntime.TargetAssets:
+		return h.assetsFetch(ctx, target, req)
+	case agentruntime.TargetCache:
+		return h.cacheFetch(ctx, target, req)
 	}
 	return nil, fmt.Errorf("fetch: unknown target %d", target.Kind)
 }
@@ -287,11 +291,6 @@ func (h *host) kv(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVRes
 		return res, err
 	}
 	return agentruntime.KVResult{}, fmt.Errorf("kv %s: unknown operation %d", op.Binding, op.Verb)
-}
-
-// Limit implements agentruntime.Host.
-func (h *host) Limit(_ context.Context, binding, _ string) (bool, error) {
-	return false, fmt.Errorf("ratelimit %s: no such binding", binding)
 }
 
 // Secret implements agentruntime.Host.

@@ -16,9 +16,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/assets"
 	"github.com/gatehouse-edge/gatehouse/durable"
 	"github.com/gatehouse-edge/gatehouse/egress"
 	"github.com/gatehouse-edge/gatehouse/secrets"
+	"github.com/gatehouse-edge/gatehouse/throttle"
 )
 
 // releasePool holds the releases by all that makes them what they are, so that a reload that changes nothing of an
@@ -38,6 +40,8 @@ type release struct {
 	classes  map[string]*actorClass       // by namespace: the classes this agent's code has
 	datasets map[string]string            // by analytics binding
 	services map[string]service           // by binding
+	limits   map[string]*throttle.Zone    // by rate limit binding
+	assets   *assets.Folder               // nil: none
 	edge     *edge
 	points   *points
 	vault    *secrets.Vault
@@ -56,6 +60,9 @@ type service struct {
 // Destruct drops what the release holds, once no configuration uses it.
 func (r *release) Destruct() error {
 	r.policy.Close()
+	if r.assets != nil {
+		_ = r.assets.Close()
+	}
 	if r.agent == nil {
 		return nil
 	}
@@ -144,7 +151,7 @@ func (a *App) fingerprint(name string, c *resolvedAgent, bundle *agentruntime.Bu
 func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentruntime.Bundle) (*release, error) {
 	r := &release{
 		name: name, key: key, config: &c.AgentConfig, bundle: bundle, policy: egress.None,
-		actors: map[string]durable.Namespace{}, classes: map[string]*actorClass{}, datasets: c.Analytics, services: map[string]service{},
+		actors: map[string]durable.Namespace{}, classes: map[string]*actorClass{}, datasets: c.Analytics, services: map[string]service{}, limits: map[string]*throttle.Zone{},
 		edge: a.edge, points: a.points, revealed: map[string]secrets.Value{},
 	}
 	for _, text := range c.Crons {
@@ -217,9 +224,22 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 		}
 		r.policy = p
 	}
+	limits, err := r.rateLimits(c.RateLimits)
+	if err != nil {
+		_ = r.Destruct()
+		return nil, err
+	}
+	bindings = append(bindings, limits...)
+	if r.assets, err = openAssets(c.Assets); err != nil {
+		_ = r.Destruct()
+		return nil, err
+	}
+	if c.Assets != nil && c.Assets.Binding != "" {
+		bindings = append(bindings, agentruntime.Binding{Name: c.Assets.Binding, Kind: agentruntime.BindingAssets})
+	}
 	ag, err := newCode(name, r.config, bundle, bindings, c.Limits.runtime())
 	if err != nil {
-		r.policy.Close()
+		_ = r.Destruct()
 		return nil, err
 	}
 	r.agent = ag

@@ -34,7 +34,7 @@ func TestWranglerFiles(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.ToSlash(file), func(t *testing.T) {
-			w, err := agentruntime.ReadWrangler(file)
+			w, err := agentruntime.ReadWrangler(file, "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,7 +14,7 @@ import (
 // directivePages says which page tells of which parser.
 var directivePages = map[string]string{
 	"throttle.go": "throttle", "botscore.go": "bot_score", "waf.go": "waf", "handler.go": "agent",
-	"agent_config.go": "agent", "egress_config.go": "egress", "app_caddyfile.go": "gatehouse",
+	"agent_config.go": "agent", "assets.go": "agent", "egress_config.go": "egress", "app_caddyfile.go": "gatehouse",
 }
 
 func directivePage(name string) string { return "../docs/directives/" + name + ".md" }
@@ -235,7 +235,7 @@ func TestRuntimeIsDocumented(t *testing.T) {
 		t.Fatalf("docs/runtime.md names only %d things", len(questions))
 	}
 	s := startServer(t, map[string]string{
-		"Caddyfile": site("agent asked {\n main ./agent.ts\n durable ACTORS Asked\n kv KV kv\n service AGENT other\n analytics POINTS points\n limits {\n cpu 10s\n }\n }\n agent other {\n main ./agent.ts\n durable ACTORS Asked\n }", "agent asked"),
+		"Caddyfile": site("agent asked {\n main ./agent.ts\n durable ACTORS Asked\n kv KV kv\n service AGENT other\n ratelimit LIMITER 10/m\n assets . ASSETS\n analytics POINTS points\n limits {\n cpu 10s\n }\n }\n agent other {\n main ./agent.ts\n durable ACTORS Asked\n }", "agent asked"),
 		"agent.ts": `
 import { DurableObject } from "cloudflare:workers";
 

@@ -30,7 +30,7 @@ type arrow struct {
 }
 
 // gatewayParts are the packages that each do one thing and know none of the others.
-var gatewayParts = []string{"./waf/...", "./bot/...", "./throttle/...", "./access/...", "./egress/...", "./secrets/...", "./record/..."}
+var gatewayParts = []string{"./waf/...", "./bot/...", "./throttle/...", "./access/...", "./egress/...", "./secrets/...", "./record/...", "./cache/...", "./assets/..."}
 
 // planned are packages of the design that the tree does not hold yet. Their rules wait for them.
 var planned = []string{"./access/...", "./internal/..."}
@@ -55,7 +55,7 @@ var arrows = slices.Concat([]arrow{
 		from: []string{"./agentruntime/..."},
 		to: []string{
 			"./durable/badgerstore/...", "./durable/pgstore/...",
-			"./kv/...", "./egress/...", "./secrets/...", "./record/...", "./waf/...", "./bot/...", "./throttle/...", "./access/...",
+			"./kv/...", "./egress/...", "./secrets/...", "./record/...", "./waf/...", "./bot/...", "./throttle/...", "./access/...", "./cache/...", "./assets/...",
 			"github.com/dgraph-io/badger/...", "github.com/ncruces/go-sqlite3/...", "github.com/jackc/...",
 		},
 		why: "code asks the world for everything through Host, because it will run in another process behind it; of durable it has the actor's half, which needs no engine",

@@ -98,9 +98,32 @@ var refusals = map[string]refusal{
 	"wrangler-missing": {
 		"agent a {\n\twrangler ./wrangler.jsonc\n}", "agent a", nil, []string{"wrangler.jsonc"},
 	},
-	"wrangler-services": {
+	"wrangler-workflows": {
 		"agent a {\n\twrangler ./wrangler.jsonc\n}", "agent a",
-		map[string]string{"wrangler.jsonc": "{\n\t\"main\": \"fine.ts\",\n\t\"services\": [{ \"binding\": \"B\", \"service\": \"b\" }]\n}\n"}, []string{"wrangler.jsonc:3", "services"},
+		map[string]string{"wrangler.jsonc": "{\n\t\"main\": \"fine.ts\",\n\t\"workflows\": [{ \"binding\": \"B\" }]\n}\n"}, []string{"wrangler.jsonc:3", "workflows"},
+	},
+	"wrangler-service-unknown": {
+		"agent a {\n\twrangler ./wrangler.jsonc\n}", "agent a",
+		map[string]string{"wrangler.jsonc": "{\n\t\"main\": \"fine.ts\",\n\t\"services\": [{ \"binding\": \"B\", \"service\": \"b\" }]\n}\n"}, []string{"service B", "no such agent as b", "there are: a"},
+	},
+	"wrangler-environment": {
+		"agent a {\n\twrangler ./wrangler.jsonc staging\n}", "agent a",
+		map[string]string{"wrangler.jsonc": `{"main": "fine.ts", "env": {"production": {}}}`}, []string{"staging", "There are: production"},
+	},
+	"unknown-entrypoint": {
+		"agent a {\n\tmain ./fine.ts\n\tservice B b Admin\n}\nagent b {\n\tmain ./fine.ts\n}", "agent a", nil, []string{"service B", "no entrypoint Admin", "there are: default"},
+	},
+	"unknown-caller": {
+		"agent a {\n\tmain ./fine.ts\n\tcallers nobody\n}", "agent a", nil, []string{"callers nobody", "there are: a"},
+	},
+	"not-among-the-callers": {
+		"agent a {\n\tmain ./fine.ts\n\tservice B b\n}\nagent b {\n\tmain ./fine.ts\n\tcallers c\n}\nagent c {\n\tmain ./fine.ts\n}", "agent a", nil, []string{"service B", "callers c a"},
+	},
+	"missing-assets": {
+		"agent a {\n\tmain ./fine.ts\n\tassets ./public\n}", "agent a", nil, []string{"assets", "public"},
+	},
+	"assets-with-redirects": {
+		"agent a {\n\tmain ./fine.ts\n\tassets ./public\n}", "agent a", map[string]string{"public/_redirects": "/a /b\n"}, []string{"assets", "_redirects"},
 	},
 	"wrangler-typo": {
 		"agent a {\n\twrangler ./wrangler.toml\n}", "agent a",

@@ -102,9 +102,9 @@ type Did struct {
 	Points     int         `json:"points,omitempty"` // data points written
 }
 
-// Call is one thing sent out: through egress, to an actor, another agent or the origin.
+// Call is one thing sent out: through egress, to an actor, another agent, the origin, or to the agent's own assets.
 type Call struct {
-	Kind     string  `json:"kind"` // egress, actor, service, origin
+	Kind     string  `json:"kind"` // egress, actor, service, origin, assets
 	Host     string  `json:"host,omitempty"`
 	Method   string  `json:"method,omitempty"`
 	Actor    string  `json:"actor,omitempty"`
@@ -124,9 +124,10 @@ type Tool struct {
 	Error  string  `json:"error,omitempty"`
 }
 
-// Storage counts the operations on actors' storage and on KV namespaces.
+// Storage counts the operations on KV namespaces and on the agent's HTTP cache.
 type Storage struct {
-	KV int `json:"kv,omitempty"`
+	KV    int `json:"kv,omitempty"`
+	Cache int `json:"cache,omitempty"`
 }
 
 // Log is a line that the code logged.
