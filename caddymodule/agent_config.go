@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/sandbox"
 	"github.com/gatehouse-edge/gatehouse/throttle"
 )
 
@@ -46,6 +48,9 @@ type AgentConfig struct {
 	// Isolation is where the code runs: process, in a process of its own, or inprocess, in the server's, for trusted code.
 	// Default: process on Linux, inprocess elsewhere.
 	Isolation string `json:"isolation,omitempty"`
+	// RequireSandbox names the parts of the sandbox without which the agent must not run: seccomp, landlock, memory. Default:
+	// what the machine offers is used.
+	RequireSandbox []string `json:"require_sandbox,omitempty"`
 	// Limits bound one invocation.
 	Limits AgentLimits `json:"limits,omitzero"`
 	// Place is where the Caddyfile defines the agent, for error messages.
@@ -103,7 +108,7 @@ func nameFromMain(main string) string {
 	return base
 }
 
-const agentOptions = "main, wrangler, durable, kv, var, secret, service, analytics, ratelimit, assets, cron, tail, callers, egress, isolation, reuse and limits"
+const agentOptions = "main, wrangler, durable, kv, var, secret, service, analytics, ratelimit, assets, cron, tail, callers, egress, isolation, require_sandbox, reuse and limits"
 
 // parseAgentBlock reads the options of an agent.
 //
@@ -126,6 +131,7 @@ const agentOptions = "main, wrangler, durable, kv, var, secret, service, analyti
 //		callers <agent...>
 //		egress <policy>
 //		isolation process | inprocess
+//		require_sandbox <part...>
 //		reuse 1
 //		limits {
 //			cpu <duration>
@@ -236,6 +242,17 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 			if c.Isolation != isolationProcess && c.Isolation != isolationInProcess {
 				return d.Errf("isolation is process or inprocess, not %s", c.Isolation)
 			}
+		case "require_sandbox":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return d.ArgErr()
+			}
+			for _, part := range args {
+				if !slices.Contains(sandbox.Parts, part) {
+					return d.Errf("require_sandbox takes %s, not %s", strings.Join(sandbox.Parts, ", "), part)
+				}
+			}
+			c.RequireSandbox = append(c.RequireSandbox, args...)
 		case "reuse":
 			n, err := intArg(d, 1, 1<<30)
 			if err != nil {
@@ -246,7 +263,7 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 			}
 		case "limits":
 			err = parseLimits(d, &c.Limits)
-		case "oauth", "workflow", "require_sandbox":
+		case "oauth", "workflow":
 			return refuseOption(d, option+" of agent")
 		default:
 			return unknownOption(d, "agent", agentOptions)

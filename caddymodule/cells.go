@@ -71,6 +71,9 @@ func newCode(name string, c *AgentConfig, bundle *agentruntime.Bundle, bindings 
 		if c.Limits.Memory != 0 {
 			return nil, errors.New("limits: memory is bounded only in a process of the agent's own; use isolation process, or remove the limit")
 		}
+		if len(c.RequireSandbox) > 0 {
+			return nil, errors.New("require_sandbox: there is no sandbox around code in the server's own process; use isolation process")
+		}
 		script, err := bundle.Compile()
 		if err != nil {
 			return nil, bundle.Refusal(err)
@@ -85,7 +88,7 @@ func newCode(name string, c *AgentConfig, bundle *agentruntime.Bundle, bindings 
 	if err != nil {
 		return nil, fmt.Errorf("start cells: %w", err)
 	}
-	ag, err := cells.NewAgent(cell.AgentConfig{Name: name, Bundle: bundle, Bindings: bindings, Limits: limits})
+	ag, err := cells.NewAgent(cell.AgentConfig{Name: name, Bundle: bundle, Bindings: bindings, Limits: limits, Require: c.RequireSandbox})
 	if err != nil {
 		_ = giveCells()
 		return nil, err
