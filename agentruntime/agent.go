@@ -201,9 +201,7 @@ func (a *Agent) newRealm() *realm {
 	r.loop.turn, r.loop.idle = r.turn, r.idle
 	r.rt.SetTimeSource(a.now)
 	r.rt.SetPromiseRejectionTracker(r.track)
-	for _, install := range a.script.guards {
-		install(r)
-	}
+	a.script.guards.install(r)
 	for _, s := range a.script.supplies {
 		s.put(r)
 	}

@@ -28,6 +28,8 @@ type BuildOptions struct {
 	Dir string
 	// MaxSize is the size in bytes that the bundle may have. 0 means DefaultMaxSize.
 	MaxSize int64
+	// WithoutNode leaves out the modules and globals of Node.js, as Workers do without the compatibility flag nodejs_compat.
+	WithoutNode bool
 	// Log takes what is worth a warning but does not stop the build. nil drops it.
 	Log func(warning string)
 }
@@ -53,7 +55,7 @@ func MakeBundle(ctx context.Context, o BuildOptions) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the directory %q: %w", o.Dir, err)
 	}
-	b := &build{dir: dir, main: o.Main, limit: o.MaxSize, log: o.Log, source: &moduleSource{read: map[string]bool{}}}
+	b := &build{dir: dir, main: o.Main, limit: o.MaxSize, log: o.Log, source: &moduleSource{read: map[string]bool{}, withoutNode: o.WithoutNode}}
 	if !filepath.IsAbs(b.main) {
 		b.main = filepath.Join(dir, b.main)
 	}
@@ -182,6 +184,9 @@ func (b *build) wrapped(ctx context.Context, async bool) (api.BuildResult, error
 	open := "(function() { \"use strict\";"
 	if async {
 		open = "(async function() { \"use strict\";"
+	}
+	if b.source.withoutNode {
+		open += withoutNode
 	}
 	return b.esbuild(ctx, async, &api.StdinOptions{
 		Contents:   fmt.Sprintf("import { %s } from %s;\nglobalThis.__entry = { %s };\n", imports.String(), entry, members.String()),

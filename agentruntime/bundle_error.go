@@ -103,6 +103,11 @@ func problemOf(m api.Message) Problem {
 
 // explain replaces what esbuild says where it does not know what an agent may do.
 func explain(p *Problem) {
+	if name, module, ok := missingNodeExport(p.Text); ok {
+		p.Text = fmt.Sprintf("node:%s exports no %s", module, name)
+		p.Help = "Correct the name; https://nodejs.org/api/ has the names."
+		return
+	}
 	if name, module, ok := missingExport(p.Text); ok {
 		p.Text = fmt.Sprintf("%s from %s is not built yet", name, module)
 		p.Help = "Built are " + strings.Join(builtinModules[module], ", ") + "."
@@ -110,9 +115,6 @@ func explain(p *Problem) {
 	}
 	if path, ok := quotedAfter(p.Text, "Could not resolve "); ok {
 		switch {
-		case nodeBuiltins[path]:
-			p.Text = fmt.Sprintf("the module node:%s is not built yet", path)
-			p.Help = nodeHelp
 		case strings.HasPrefix(path, ".") || strings.HasPrefix(path, "/"):
 			p.Text = fmt.Sprintf("there is no file %q", path)
 			p.Help = "Correct the path of the import, or create the file."
@@ -136,16 +138,37 @@ var missingForms = []string{
 // missingExport finds the names in esbuild's message about an import that one of our modules does not export.
 func missingExport(text string) (name, module string, ok bool) {
 	for module := range builtinModules {
-		for _, form := range missingForms {
-			before, after, _ := strings.Cut(fmt.Sprintf(form, moduleSpace+":"+module), "NAME")
-			if rest, ok := strings.CutPrefix(text, before); ok {
-				if name, ok := strings.CutSuffix(rest, after); ok {
-					return name, module, true
-				}
-			}
+		if name, ok := missingFrom(moduleSpace+":"+module, text); ok {
+			return name, module, true
 		}
 	}
 	return "", "", false
+}
+
+// missingNodeExport is missingExport for the modules of Node.js.
+func missingNodeExport(text string) (name, module string, ok bool) {
+	if !strings.Contains(text, nodeSpace+":") {
+		return "", "", false
+	}
+	for module := range nodeModules {
+		if name, ok := missingFrom(nodeSpace+":"+module, text); ok {
+			return name, module, true
+		}
+	}
+	return "", "", false
+}
+
+// missingFrom finds the name in esbuild's message about an import that the module at path does not export.
+func missingFrom(path, text string) (name string, ok bool) {
+	for _, form := range missingForms {
+		before, after, _ := strings.Cut(fmt.Sprintf(form, path), "NAME")
+		if rest, ok := strings.CutPrefix(text, before); ok {
+			if name, ok := strings.CutSuffix(rest, after); ok {
+				return name, true
+			}
+		}
+	}
+	return "", false
 }
 
 // quotedAfter returns the quoted string that follows prefix at the start of text.

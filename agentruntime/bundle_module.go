@@ -17,30 +17,16 @@ var builtinModules = map[string][]string{
 	"cloudflare:workers": {"DurableObject", "WorkerEntrypoint", "RpcTarget", "RpcStub", "env", "exports", "waitUntil"},
 }
 
-// nodeBuiltins are the modules of Node.js, as https://nodejs.org/api/module.html#modulebuiltinmodules lists them.
-var nodeBuiltins = func() map[string]bool {
-	all := map[string]bool{}
-	for _, name := range strings.Fields(`assert assert/strict async_hooks buffer child_process cluster console constants
-		crypto dgram diagnostics_channel dns dns/promises domain events fs fs/promises http http2 https inspector
-		inspector/promises module net os path path/posix path/win32 perf_hooks process punycode querystring readline
-		readline/promises repl stream stream/consumers stream/promises stream/web string_decoder sys timers
-		timers/promises tls trace_events tty url util util/types v8 vm wasi worker_threads zlib`) {
-		all[name] = true
-	}
-	return all
-}()
-
-const (
-	// moduleSpace is the namespace of built-in modules in the bundle.
-	moduleSpace = "gatehouse"
-	nodeHelp    = "Use the Web API that does the same, or a package that needs no Node.js module."
-)
+// moduleSpace is the namespace of built-in modules in the bundle.
+const moduleSpace = "gatehouse"
 
 // asked marks a resolution that the plugin itself asked esbuild for.
 type asked struct{}
 
 // moduleSource resolves imports of built-in modules and notes every file that a build reads.
 type moduleSource struct {
+	withoutNode bool
+
 	mu   sync.Mutex
 	read map[string]bool
 }
@@ -53,19 +39,12 @@ func (s *moduleSource) plugin() api.Plugin {
 			}
 			return api.OnResolveResult{Path: a.Path, Namespace: moduleSpace}, nil
 		})
-		b.OnResolve(api.OnResolveOptions{Filter: `^node:`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
-			if _, ok := a.PluginData.(asked); ok {
-				return api.OnResolveResult{}, nil
-			}
-			// A package may replace the module for browsers, in its own package.json.
-			r := b.Resolve(a.Path, api.ResolveOptions{
-				Importer: a.Importer, Namespace: a.Namespace, ResolveDir: a.ResolveDir, Kind: a.Kind, PluginData: asked{},
-			})
-			if len(r.Errors) == 0 && !r.External {
-				return api.OnResolveResult{Path: r.Path, Namespace: r.Namespace, Suffix: r.Suffix, PluginData: r.PluginData}, nil
-			}
-			return refuseModule(fmt.Sprintf("the module %s is not built yet", a.Path), nodeHelp), nil
+		b.OnResolve(api.OnResolveOptions{Filter: nodeFilter}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			return s.resolveNode(b, a)
 		})
+		for _, space := range []string{nodeSpace, nodeRequireSpace} {
+			b.OnLoad(api.OnLoadOptions{Filter: `.`, Namespace: space}, loadNode)
+		}
 		b.OnLoad(api.OnLoadOptions{Filter: `.`, Namespace: moduleSpace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 			text := builtinSource(a.Path)
 			return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil

@@ -102,8 +102,9 @@ func TestBuildRefuses(t *testing.T) {
 		{"a name of cloudflare:workers not built", "agent.ts", agent("import { WorkflowEntrypoint } from 'cloudflare:workers'\nexport class W extends WorkflowEntrypoint {}"), 0},
 		{"the same through a namespace", "agent.ts", agent("import * as c from 'cloudflare:workers'\nexport class W extends c.WorkflowEntrypoint {}"), 0},
 		{"another module of cloudflare", "agent.ts", agent("import { connect } from 'cloudflare:email'\nconnect()"), 0},
-		{"a module of Node.js", "agent.ts", agent("\n\timport fs from 'node:fs'\nexport default fs"), 0},
-		{"a module of Node.js without its prefix", "agent.ts", agent("import fs from 'fs'\nexport default fs"), 0},
+		{"a module that Node.js has not", "agent.ts", agent("\n\timport fs from 'node:filesystem'\nexport default fs"), 0},
+		{"a name that a module of Node.js has not", "agent.ts", agent("import { readFil } from 'fs'\nexport default readFil"), 0},
+		{"a module of Node.js where there are none", "without/node.ts", map[string]string{"without/node.ts": "import path from 'path'\nexport default path"}, 0},
 		{"a missing file", "agent.ts", agent("import e from './e'\nexport default e"), 0},
 		{"a missing package", "agent.ts", agent("import e from '@scope/name/part'\nexport default e"), 0},
 		{"two problems", "agent.ts", agent("import './one'\nimport './two'"), 0},
@@ -117,7 +118,7 @@ func TestBuildRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := writeFiles(t, c.files)
-			_, err := Build(t.Context(), BuildOptions{Main: c.main, Dir: dir, MaxSize: c.limit})
+			_, err := Build(t.Context(), BuildOptions{Main: c.main, Dir: dir, MaxSize: c.limit, WithoutNode: strings.HasPrefix(c.main, "without/")})
 			messages.check(t, c.name, dir, err)
 			var refused *BuildError
 			if !errors.As(err, &refused) || len(refused.Problems) == 0 || len(refused.Inputs) == 0 {

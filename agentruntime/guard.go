@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"math/bits"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -54,15 +55,24 @@ func reachesJSON(code string) bool {
 		strings.Count(code, "globalThis") > strings.Count(code, "globalThis.__")
 }
 
+// guardSet is a set of guards: bit i stands for guards[i].
+type guardSet uint64
+
 // guardsOf returns what a runtime for code needs.
-func guardsOf(code string) []func(*realm) {
-	var needed []func(*realm)
-	for _, g := range guards {
+func guardsOf(code string) (needed guardSet) {
+	for i, g := range guards {
 		if g.named(code) {
-			needed = append(needed, g.install)
+			needed |= 1 << i
 		}
 	}
 	return needed
+}
+
+// install puts the guards in place.
+func (s guardSet) install(r *realm) {
+	for ; s != 0; s &= s - 1 {
+		guards[bits.TrailingZeros64(uint64(s))].install(r)
+	}
 }
 
 // guarding makes check run before a method of a built-in class. check throws to refuse the call.

@@ -52,7 +52,7 @@ func TestGuards(t *testing.T) {
 
 func TestGuardsAreForWhoNeedsThem(t *testing.T) {
 	a := newAgent(t, `export default { fetch() { return new Response("hello") } }`, Config{})
-	if n := len(a.script.guards); n != 0 {
+	if n := a.script.guards; n != 0 {
 		t.Errorf("an agent that names nothing has %d guards", n)
 	}
 }

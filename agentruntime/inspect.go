@@ -1,8 +1,10 @@
 package agentruntime
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dop251/goja"
 )
@@ -11,14 +13,16 @@ const (
 	inspectDepth = 2   // levels of nested objects that are shown
 	inspectItems = 100 // members of one object that are shown
 	inspectText  = 10000
-	inspectWidth = 72 // up to here an object stays on one line
-	inspectTotal = 64 << 10
+	inspectWidth = 80 // up to here an object stays on one line
+	// inspectCompact is how many levels of objects one line may hold.
+	inspectCompact = 3
+	inspectTotal   = 64 << 10
 )
 
 // inspect shows a value as a console does, close to Node's util.inspect. It runs no getters but those of built-in
 // classes, and shows a bounded part of what is large.
 func (r *realm) inspect(v goja.Value) string {
-	p := &inspector{r: r}
+	p := &inspector{r: r, limit: consoleLimit}
 	out := "[value]"
 	if ex := r.rt.Try(func() { out = p.show(v, 0) }); ex != nil {
 		return "[object whose inspection throws]"
@@ -26,10 +30,26 @@ func (r *realm) inspect(v goja.Value) string {
 	return out
 }
 
+// inspectBounds bound what is shown of a value.
+type inspectBounds struct {
+	depth, items, text, width int
+	flat                      bool // short objects stay on one line
+}
+
+var consoleLimit = inspectBounds{depth: inspectDepth, items: inspectItems, text: inspectText, width: inspectWidth, flat: true}
+
 type inspector struct {
 	r     *realm
+	limit inspectBounds
 	above []*goja.Object
 	size  int
+	// shownDepth is the depth of the object that was shown last, by which Node.js tells how deep the lines of an object go.
+	shownDepth int
+
+	// The rest is for util.inspect alone.
+	options, inspect goja.Value
+	custom           *goja.Symbol // names the method by which an object shows itself; nil: none does
+	sorted, hidden   bool
 }
 
 func (p *inspector) show(v goja.Value, depth int) string {
@@ -45,7 +65,7 @@ func (p *inspector) shown(v goja.Value, depth int) string {
 	case *goja.Symbol:
 		return "Symbol(" + x.String() + ")"
 	case goja.String:
-		return quote(x.String())
+		return quoteUpTo(x.String(), p.limit.text)
 	case *goja.Object:
 		return p.object(x, depth)
 	}
@@ -62,6 +82,11 @@ func (p *inspector) object(o *goja.Object, depth int) string {
 	for _, a := range p.above {
 		if a == o {
 			return "[Circular *1]"
+		}
+	}
+	if p.custom != nil {
+		if s, ok := p.itself(o, depth); ok {
+			return s
 		}
 	}
 	name := p.className(o)
@@ -95,7 +120,11 @@ func (p *inspector) object(o *goja.Object, depth int) string {
 			return "Promise { <rejected> }"
 		}
 	}
-	if depth > inspectDepth || p.size > inspectTotal || len(p.above) > 50 {
+	if name == "Buffer" && p.r.nodeJS != nil && p.r.isBuffer(o) {
+		data, _ := p.r.bytesOf(o)
+		return inspectBuffer(data)
+	}
+	if depth > p.limit.depth || p.size > inspectTotal || len(p.above) > 50 {
 		if o.ClassName() == "Array" {
 			return "[Array]"
 		}
@@ -103,13 +132,16 @@ func (p *inspector) object(o *goja.Object, depth int) string {
 	}
 	p.above = append(p.above, o)
 	defer func() { p.above = p.above[:len(p.above)-1] }()
+	if t := o.ExportType(); len(o.Keys()) > 0 || o.ClassName() != "Array" && (t == typeMapEntries || t == typeSetMembers) && o.Get("size").ToInteger() > 0 {
+		p.shownDepth = depth
+	}
 	return p.members(o, name, depth)
 }
 
 func (p *inspector) members(o *goja.Object, name string, depth int) string {
 	var items []string
 	prefix, open, end := "", "{", "}"
-	full := func() bool { return len(items) >= inspectItems || p.size > inspectTotal }
+	full := func() bool { return len(items) >= p.limit.items || p.size > inspectTotal }
 	more := func(n int) {
 		if n > 0 {
 			items = append(items, "... "+strconv.Itoa(n)+" more item"+map[bool]string{true: "", false: "s"}[n == 1])
@@ -134,7 +166,7 @@ func (p *inspector) members(o *goja.Object, name string, depth int) string {
 			}
 		}
 		i := 0
-		for ; i < n && !full() && i < 10*inspectItems; i++ {
+		for ; i < n && !full() && i/10 < p.limit.items; i++ {
 			v := o.Get(strconv.Itoa(i))
 			if v == nil {
 				holes++
@@ -179,6 +211,12 @@ func (p *inspector) members(o *goja.Object, name string, depth int) string {
 		items = append(items, p.show(pr.Result(), depth+1))
 	}
 	keys := o.Keys()
+	if p.hidden {
+		keys = o.GetOwnPropertyNames()
+	}
+	if p.sorted {
+		slices.Sort(keys)
+	}
 	for i, k := range keys {
 		if indexed && isIndex(k) {
 			continue
@@ -189,7 +227,19 @@ func (p *inspector) members(o *goja.Object, name string, depth int) string {
 		}
 		items = append(items, propertyName(k)+": "+p.property(o, k, depth))
 	}
-	return prefix + layout(items, open, end, depth)
+	if p.options != nil { // a console has never shown what symbols name
+		for _, sym := range o.Symbols() {
+			if !full() && p.listed(o, sym) {
+				items = append(items, "[Symbol("+sym.String()+")]: "+p.show(o.GetSymbol(sym), depth+1))
+			}
+		}
+	}
+	if indexed && p.options != nil && p.limit.flat && len(items) > 6 {
+		if rows := p.columns(items, depth); len(rows) < len(items) {
+			return prefix + onLines(rows, open, end, depth)
+		}
+	}
+	return prefix + p.layout(items, prefix, open, end, depth)
 }
 
 // property shows one own property: what is behind a getter is not looked at.
@@ -199,7 +249,13 @@ func (p *inspector) property(o *goja.Object, key string, depth int) string {
 	}
 	desc, err := p.r.descriptor(o, key)
 	if err == nil && desc != nil {
-		if get := desc.Get("get"); get != nil && !goja.IsUndefined(get) {
+		get, set := given(desc.Get("get")), given(desc.Get("set"))
+		switch {
+		case get && set:
+			return "[Getter/Setter]"
+		case set:
+			return "[Setter]"
+		case get:
 			return "[Getter]"
 		}
 		return p.show(desc.Get("value"), depth+1)
@@ -231,6 +287,11 @@ func (p *inspector) function(o *goja.Object) string {
 		return "[" + kind + " (anonymous)]"
 	}
 	if kind == "class" {
+		if above := o.Prototype(); above != nil {
+			if v, ok := p.r.member(above, "name").(goja.String); ok && v.String() != "" {
+				name += " extends " + v.String()
+			}
+		}
 		return "[class " + name + "]"
 	}
 	return "[" + kind + ": " + name + "]"
@@ -245,12 +306,49 @@ func (p *inspector) err(o *goja.Object, depth int) string {
 	if lines := strings.SplitN(e.Stack, "\n", 2); len(lines) == 2 && strings.TrimSpace(lines[1]) != "" {
 		out += "\n" + strings.TrimRight(lines[1], "\n")
 	}
-	if cause := p.r.member(o, "cause"); cause != nil && depth <= inspectDepth {
+	if cause := p.r.member(o, "cause"); cause != nil && depth <= p.limit.depth {
 		p.above = append(p.above, o)
 		out += " {\n  [cause]: " + p.show(cause, depth+1) + "\n}"
 		p.above = p.above[:len(p.above)-1]
 	}
 	return out
+}
+
+// listed reports whether an object's own property named by a symbol is one to show.
+func (p *inspector) listed(o *goja.Object, sym *goja.Symbol) bool {
+	proto := p.r.rt.Get("Object").(*goja.Object).Get("prototype").(*goja.Object)
+	test, _ := goja.AssertFunction(proto.Get("propertyIsEnumerable"))
+	v, err := test(o, sym)
+	return err == nil && (p.hidden || v.ToBoolean()) && sym != p.r.slot
+}
+
+// itself has an object show itself, if it has the method that does.
+func (p *inspector) itself(o *goja.Object, depth int) (string, bool) {
+	show, ok := goja.AssertFunction(o.GetSymbol(p.custom))
+	if !ok {
+		return "", false
+	}
+	options := p.r.rt.NewObject()
+	if given, ok := p.options.(*goja.Object); ok {
+		for _, k := range given.Keys() {
+			_ = options.Set(k, given.Get(k))
+		}
+	}
+	_ = options.Set("depth", p.limit.depth-depth)
+	_ = options.Set("stylize", p.r.function("stylize", 2, func(_ *realm, call goja.FunctionCall) goja.Value { return call.Argument(0).ToString() }))
+	v, err := show(o, p.r.rt.ToValue(p.limit.depth-depth), options, p.inspect)
+	if err != nil {
+		panic(err)
+	}
+	if v == o {
+		return "", false
+	}
+	if s, ok := v.(goja.String); ok {
+		return s.String(), true
+	}
+	p.above = append(p.above, o)
+	defer func() { p.above = p.above[:len(p.above)-1] }()
+	return p.show(v, depth), true
 }
 
 // className is the name of the object's class, empty for an object without a prototype.
@@ -276,27 +374,37 @@ func (p *inspector) call(o *goja.Object, method string) (goja.Value, error) {
 }
 
 // layout puts the items on one line if they fit, else one on each.
-func layout(items []string, open, end string, depth int) string {
+func (p *inspector) layout(items []string, prefix, open, end string, depth int) string {
 	if len(items) == 0 {
 		return open + end
 	}
-	total := len(items)
+	total := 2*len(items) + 2*depth + len(prefix) + len(open) + 10
 	lines := false
 	for _, s := range items {
-		total += len(s) + 1
+		total += utf8.RuneCountInString(s)
 		lines = lines || strings.Contains(s, "\n")
 	}
-	if total <= inspectWidth && !lines {
+	if p.limit.flat && p.shownDepth-depth < inspectCompact && total <= p.limit.width && !lines {
 		return open + " " + strings.Join(items, ", ") + " " + end
 	}
+	return onLines(items, open, end, depth)
+}
+
+func onLines(items []string, open, end string, depth int) string {
 	pad := strings.Repeat("  ", depth+1)
 	return open + "\n" + pad + strings.Join(items, ",\n"+pad) + "\n" + pad[2:] + end
 }
 
 // quote writes a string in single quotes, or in others where it holds some.
-func quote(s string) string {
-	if len(s) > inspectText {
-		s = s[:inspectText] + "..."
+func quote(s string) string { return quoteUpTo(s, inspectText) }
+
+// quoteUpTo is quote with at most so many characters of the string.
+func quoteUpTo(s string, most int) string {
+	if len(s) > most {
+		if runes := []rune(s); len(runes) > most {
+			more := len(runes) - most
+			return quote(string(runes[:most])) + "... " + itoa(more) + " more character" + map[bool]string{true: "", false: "s"}[more == 1]
+		}
 	}
 	q := byte('\'')
 	if strings.Contains(s, "'") {

@@ -46,6 +46,7 @@ type realm struct {
 	exposed *goja.Object // ctx.exports
 	// imports are the remote objects of an actor's code, which keeps them from event to event.
 	imports imports
+	nodeJS  *nodeState // nil: no module of Node.js was touched
 }
 
 // globalMaker makes one global at its first touch.
@@ -74,7 +75,7 @@ func (r *realm) global(name string) goja.Value {
 		return v
 	}
 	mk, ok := globals[name]
-	if !ok {
+	if !ok || r.withoutNode(name) {
 		return nil
 	}
 	v := mk(r)
@@ -159,7 +160,7 @@ func (g *lazyGlobals) Set(key string, v goja.Value) bool {
 
 func (g *lazyGlobals) Has(key string) bool {
 	_, ok := globals[key]
-	return ok
+	return ok && !g.r.withoutNode(key)
 }
 
 func (g *lazyGlobals) Delete(string) bool { return true }

@@ -4,7 +4,8 @@ package agentruntime
 // promise jobs, timers and asynchronous operations.
 type scope struct {
 	inv     *invocation
-	section *section // nil: outside of any
+	section *section    // nil: outside of any
+	frame   *asyncFrame // the values of AsyncLocalStorage; nil: none
 }
 
 // tracker carries the scope through promise jobs (goja.AsyncContextTracker). Jobs of native callbacks may nest.

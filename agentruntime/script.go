@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/dop251/goja"
 )
@@ -48,7 +49,11 @@ func (b *Bundle) Compile() (*Script, error) {
 	if version == "" {
 		version = versionOf([]byte(b.Code))
 	}
-	return &Script{program: program, version: version, inputs: b.inputs, stacks: stacks, guards: guardsOf(b.Code), supplies: suppliesFor(b.Code)}, nil
+	first, _, _ := strings.Cut(b.Code, "\n")
+	return &Script{
+		program: program, version: version, inputs: b.inputs, stacks: stacks, guards: guardsOf(b.Code), supplies: suppliesFor(b.Code),
+		withoutNode: strings.HasSuffix(first, withoutNode),
+	}, nil
 }
 
 // CompileError says that the engine does not take a bundle. The place counts from 1, in Bundle.Code; it is 0 where not known.
@@ -86,9 +91,11 @@ type Script struct {
 	stacks  *sourceMap
 	// guards are the replacements of natives that the bundle can reach. Each costs a fresh runtime a part of what a short
 	// handler does.
-	guards []func(*realm)
+	guards guardSet
 	// supplies are what each runtime gets that the engine lacks, and the bundle names.
 	supplies []*supply
+	// withoutNode says that the globals of Node.js are not there.
+	withoutNode bool
 }
 
 // Program returns the compiled bundle.

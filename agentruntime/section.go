@@ -38,7 +38,7 @@ func (x *Actor) critical(run func(done func())) {
 	begin := func() {
 		sec := &section{parent: parent}
 		parent.child = sec
-		prev := x.r.enter(&scope{inv: at.inv, section: sec})
+		prev := x.r.enter(&scope{inv: at.inv, section: sec, frame: at.frame})
 		defer x.r.leave(prev)
 		run(func() { x.leaveSection(sec) })
 	}

@@ -171,8 +171,8 @@ func (s *wptSuite) run(file string) (result wptResult) {
 	ctx, cancel := context.WithTimeout(context.Background(), wptWall)
 	defer cancel()
 	script := &Script{stacks: &sourceMap{}}
-	for _, g := range guards {
-		script.guards = append(script.guards, g.install)
+	for i := range guards {
+		script.guards |= 1 << i
 	}
 	a := &Agent{name: "wpt", script: script, now: time.Now, rand: wptRandom{},
 		limits: Limits{CPU: wptWall, Wall: wptWall, Subrequests: 1 << 30}.WithDefaults()}

@@ -21,7 +21,8 @@ type Wrangler struct {
 	Name string
 	// Main is the absolute path of the agent's module.
 	Main string
-	// CompatibilityDate (YYYY-MM-DD) and CompatibilityFlags change nothing: flags whose effect is not there are refused.
+	// CompatibilityDate (YYYY-MM-DD) and CompatibilityFlags say whether there are modules of Node.js (see WithoutNode), and
+	// change nothing else: flags whose effect is not there are refused.
 	CompatibilityDate  string
 	CompatibilityFlags []string
 	// Vars are the plain values of env, each as JSON.
@@ -333,4 +334,20 @@ func (r *wranglerReader) bind(name string, at *setting) {
 		return
 	}
 	r.bound[name] = at
+}
+
+// nodeByDefault is the first compatibility date with the modules of Node.js unless a flag leaves them out
+// (https://developers.cloudflare.com/workers/configuration/compatibility-flags/).
+const nodeByDefault = "2026-08-04"
+
+// WithoutNode reports whether the file leaves out the modules of Node.js: by the flag no_nodejs_compat, or by a
+// compatibility date before they became the default without the flag nodejs_compat.
+func (w *Wrangler) WithoutNode() bool {
+	switch {
+	case slices.Contains(w.CompatibilityFlags, "no_nodejs_compat"):
+		return true
+	case slices.Contains(w.CompatibilityFlags, "nodejs_compat"), slices.Contains(w.CompatibilityFlags, "nodejs_compat_v2"):
+		return false
+	}
+	return w.CompatibilityDate != "" && w.CompatibilityDate < nodeByDefault
 }

@@ -264,6 +264,27 @@ func TestReadWranglerRefuses(t *testing.T) {
 	})
 }
 
+func TestWranglerWithoutNode(t *testing.T) {
+	for _, c := range []struct {
+		name, date string
+		flags      []string
+		want       bool
+	}{
+		{"neither", "", nil, false},
+		{"a date before the default", "2026-08-03", nil, true},
+		{"the date of the default", "2026-08-04", nil, false},
+		{"an old date with the flag", "2024-09-23", []string{"nodejs_compat"}, false},
+		{"the older flag", "2024-01-01", []string{"nodejs_compat_v2"}, false},
+		{"left out", "2026-11-01", []string{"no_nodejs_compat", "no_nodejs_compat_v2"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := (&Wrangler{CompatibilityDate: c.date, CompatibilityFlags: c.flags}).WithoutNode(); got != c.want {
+				t.Fatal(got)
+			}
+		})
+	}
+}
+
 func TestCronSchedule(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"no weekday", "*/5 * * * *", "*/5 * * * *"},

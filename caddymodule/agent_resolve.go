@@ -19,11 +19,13 @@ type resolvedAgent struct {
 	// roots gives a renamed class its first name, under which its actors' state lies; classes of other agents are
 	// there as AGENT/CLASS.
 	roots map[string]string
+	// withoutNode says that the wrangler file leaves out the modules of Node.js.
+	withoutNode bool
 }
 
 // MarshalJSON includes the resolved variables, for the release's fingerprint.
 func (r resolvedAgent) MarshalJSON() ([]byte, error) {
-	return json.Marshal([]any{r.AgentConfig, r.vars, r.roots})
+	return json.Marshal([]any{r.AgentConfig, r.vars, r.roots, r.withoutNode})
 }
 
 // resolve reads the wrangler file, if there is one, under what the Caddyfile says, and replaces placeholders. inputs
@@ -87,7 +89,7 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 		}
 		taken[name] = true
 	}
-	r.Main = w.Main
+	r.Main, r.withoutNode = w.Main, w.WithoutNode()
 	r.Durable = slices.Clone(r.Durable)
 	for _, d := range w.Durable {
 		claim(d.Name)

@@ -104,7 +104,7 @@ func (a *App) newRelease(name string, c *AgentConfig) (rel *release, inputs []st
 	if err := a.foreignRoots(name, full); err != nil {
 		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
 	}
-	bundle, err := agentruntime.MakeBundle(context.Background(), agentruntime.BuildOptions{Main: full.Main, Log: func(warning string) {
+	bundle, err := agentruntime.MakeBundle(context.Background(), agentruntime.BuildOptions{Main: full.Main, WithoutNode: full.withoutNode, Log: func(warning string) {
 		a.logger.Warn("agent's code", zap.String("agent", name), zap.String("warning", warning))
 	}})
 	if err != nil {

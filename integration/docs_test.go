@@ -240,10 +240,12 @@ func TestRuntimeIsDocumented(t *testing.T) {
 import { DurableObject } from "cloudflare:workers";
 
 function there(q: { name: string; of: string }, env: unknown, actor: unknown): boolean {
-	const value = (text: string) => new Function("env", "actor", "return " + text)(env, actor);
+	const value = (text: string) => text.startsWith("node:")
+		? process.getBuiltinModule(text)
+		: new Function("env", "actor", "return " + text)(env, actor);
 	try {
 		if (q.of === "") {
-			return value("typeof (" + q.name + ")") !== "undefined";
+			return q.name.startsWith("node:") ? value(q.name) !== undefined : value("typeof (" + q.name + ")") !== "undefined";
 		}
 		const of = value(q.of);
 		return q.name in of || (typeof of === "function" && q.name in of.prototype) || of[q.name] !== undefined;

@@ -1,4 +1,3 @@
-import { connect } from "cloudflare:sockets";
 import { DurableObject } from "cloudflare:workers";
 
 interface Env {
@@ -48,26 +47,7 @@ export class Caller extends DurableObject<Env> {
 	}
 }
 
-const names = ["connect", "XMLHttpRequest", "Deno", "Bun", "importScripts", "SharedWorker", "Worker"];
-
-/** The APIs beside fetch that open connections. Each tells how it was refused. */
-const ways: Record<string, (url: string) => Promise<string>> = {
-	WebSocket: (url) =>
-		new Promise((resolve) => {
-			const socket = new WebSocket(url);
-			socket.onopen = () => resolve("open");
-			socket.onerror = (event) => resolve(`${(event as ErrorEvent).error?.code}`);
-		}),
-	upgrade: async (url) => (await attempt(url, { headers: { Upgrade: "websocket" } })).code ?? "open",
-	connect: async (url) => {
-		try {
-			await connect(new URL(url).host).opened;
-			return "open";
-		} catch (error) {
-			return `${(error as { code?: string }).code}`;
-		}
-	},
-};
+const names = ["connect", "WebSocket", "EventSource", "XMLHttpRequest", "require", "process", "Deno", "Bun", "importScripts", "SharedWorker", "Worker", "navigator.sendBeacon"];
 
 export default {
 	async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
@@ -109,11 +89,6 @@ export default {
 					found[name] = typeof value;
 				}
 				return Response.json(found);
-			}
-			case "/ways": {
-				const refused: Record<string, string> = {};
-				for (const [name, way] of Object.entries(ways)) refused[name] = await way(url);
-				return Response.json(refused);
 			}
 		}
 		return Response.json(await attempt(url));

@@ -1,0 +1,26 @@
+// node:os (https://nodejs.org/api/os.html), as far as it does not name a machine.
+
+module.exports = {
+	EOL: "\n",
+	devNull: "/dev/null",
+	constants: { signals: {}, errno: {}, priority: {}, dlopen: {}, UV_UDP_REUSEADDR: 4 },
+	arch: () => "x64",
+	availableParallelism: () => 1,
+	cpus: () => [],
+	endianness: () => "LE",
+	freemem: () => 0,
+	totalmem: () => 128 * 1024 * 1024,
+	homedir: () => "/tmp",
+	tmpdir: () => "/tmp",
+	hostname: () => "localhost",
+	loadavg: () => [0, 0, 0],
+	machine: () => "x86_64",
+	networkInterfaces: () => ({}),
+	platform: () => "linux",
+	release: () => "",
+	type: () => "Linux",
+	version: () => "",
+	uptime: () => 0,
+	userInfo: () => ({ uid: -1, gid: -1, username: "agent", homedir: "/tmp", shell: null }),
+	getPriority: () => 0,
+};

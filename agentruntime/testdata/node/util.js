@@ -1,0 +1,48 @@
+import util, { inspect, format, promisify, callbackify, inherits, deprecate, types, isDeepStrictEqual, parseArgs, stripVTControlCharacters, TextDecoder as TD, MIMEType } from "node:util";
+
+class Foo { constructor() { this.a = 1; } }
+const circular = { name: "c" }; circular.self = circular;
+const equal = [[1, 1], [1, "1"], [NaN, NaN], [0, -0], [{ a: 1 }, { a: 1 }], [{ a: 1 }, { a: "1" }], [{ a: 1, b: 2 }, { b: 2, a: 1 }], [[1, 2], [1, 2]], [[1], [1, 2]], [[1], { 0: 1 }], [new Date(1), new Date(1)], [new Date(1), new Date(2)], [/a/g, /a/g], [/a/g, /a/i], [new Map([[1, { a: 1 }]]), new Map([[1, { a: 1 }]])], [new Map([[1, 1]]), new Map([[1, 2]])], [new Map([[{ a: 1 }, 1]]), new Map([[{ a: 1 }, 1]])], [new Set([1, { a: 2 }]), new Set([{ a: 2 }, 1])], [new Set([1]), new Set([2])], [new Error("a"), new Error("a")], [new Error("a"), new Error("b")], [new Foo(), { a: 1 }], [new Foo(), new Foo()], [Buffer.from("a"), Buffer.from("a")], [Buffer.from("a"), new Uint8Array([97])], [new Number(1), new Number(1)], [new Number(1), new Number(2)], [null, undefined], [circular, circular], [{ a: undefined }, {}], [Object.create(null), {}], [new Float32Array([0]), new Float32Array([-0])], [Symbol.iterator, Symbol.iterator], [[undefined], [null]], [new ArrayBuffer(2), new ArrayBuffer(2)]];
+
+export const cases = {
+	"inspect primitives": () => [undefined, null, true, 1, -0, 1n, "a'b", "a'\"b", "a\nb", Symbol("s"), NaN].map((v) => inspect(v)),
+	"inspect objects": () => [{}, { a: 1, "b-c": [1, 2] }, [], [1, , 3], [undefined, null], { f() {}, g: () => {}, c: class A {}, d: class extends Foo {} }, new Foo(), Object.create(null), { a: { b: { c: { d: 1 } } } }, new Map([["a", 1]]), new Set([1, "b"]), /x/g, new Date(0), [[[[1]]]], Buffer.from("hi"), new Uint8Array([1, 2]), { [Symbol("k")]: 1 }, new Number(3), new String("s")].map((v) => inspect(v)),
+	"inspect circular": () => inspect(circular).includes("[Circular *1]"),
+	"inspect depth": () => [inspect({ a: { b: {} } }, { depth: 0 }), inspect({ a: { b: { c: { d: {} } } } }, { depth: null }), inspect({ a: { b: { c: { d: {} } } } }, false, 4)],
+	"inspect long": () => [inspect(Array.from({ length: 120 }, (_, i) => i)).includes("20 more items"), inspect([1, 2, 3], { maxArrayLength: 1 }), inspect("x".repeat(20), { maxStringLength: 5 }).startsWith("'xxxxx'...")],
+	"inspect custom": () => [inspect({ [inspect.custom]: () => "mine" }), inspect({ a: { [inspect.custom](depth, options, i) { return [depth, typeof options.stylize, i === inspect].join(); } } }), inspect({ [inspect.custom]: () => ({ b: 1 }) }), inspect({ [inspect.custom]: () => "mine" }, { customInspect: false }).includes("custom"), inspect.custom === Symbol.for("nodejs.util.inspect.custom")],
+	"inspect getters": () => inspect({ get a() { return 1; }, set b(v) {}, get c() { return 1; }, set c(v) {} }),
+	"inspect arrays": () => [[1, 2, 3, 4, 5, 6, 7], Array.from({ length: 30 }, (_, i) => i * i), ["apple", "banana", "cherry", "date", "elderberry", "fig", "grape", "honeydew"], [1.5, "a", null, { a: 1 }, 2, 3, 4, 5]].map((v) => inspect(v)),
+	"inspect wide": () => [inspect({ a: "x".repeat(30), b: "y".repeat(30), c: 1 }), inspect({ a: { b: 1 }, list: [{ c: 1 }, { d: 2 }], text: "z".repeat(20), more: "w".repeat(20) }), inspect({ a: 1, b: 2 }, { compact: false }), inspect({ a: 1, b: { c: 2 } }, { breakLength: 10 }), inspect(new Map([["k", { a: [1, 2, { b: 3 }] }]])), inspect([["a", 1], ["b", 2]])],
+	"inspect sorted": () => inspect({ b: 1, a: 2 }, { sorted: true }),
+	"inspect an error": () => { const e = new TypeError("bad"); return inspect(e).startsWith("TypeError: bad\n    at "); },
+	"format": () => [format("a %s b", "x"), format("%d %i %f", "42.5", "42.5", "42.5"), format("%j", { a: [1] }), format("%o", [1]).includes("[ 1"), format("%O", { a: { b: 1 } }), format("%%"), format("%s"), format("a", "b", { c: 1 }), format(1, 2), format("%s %s", "x"), format("%x", 1), format("%s", null, undefined), format("%s", Symbol("a")), format("%s", { a: 1 }), format("%s", 5n), format("%d", "x"), format("%c styled", "css"), format("100%", 1), format("%s", new Foo()), format("%s", () => 1), format("%i", 5.9), format("%s", -0), format("%s", [1, [2, [3]]])],
+	"format circular": () => format("%j", circular),
+	"promisify": async () => { const f = promisify((a, cb) => cb(null, a + 1)); return [await f(1), f.name]; },
+	"promisify rejects": async () => promisify((cb) => cb(new RangeError("r")))(),
+	"promisify custom": () => { const f = () => {}; f[promisify.custom] = () => "c"; return promisify(f)(); },
+	"promisify this": async () => { const o = { v: 3, f(cb) { cb(null, this.v); } }; return promisify(o.f).call(o); },
+	"promisify of no function": () => promisify(5),
+	"callbackify": () => new Promise((r) => callbackify(async (a) => a * 2)(4, (err, v) => r([err, v]))),
+	"callbackify rejects": () => new Promise((r) => callbackify(async () => { throw null; })((err) => r([err.code, err.reason]))),
+	"inherits": () => { function A() {} A.prototype.x = function() { return 1; }; function B() {} inherits(B, A); return [new B().x(), B.super_ === A, new B() instanceof A]; },
+	"deprecate": () => { const f = deprecate((a) => a + 1, "old"); return [f(1), typeof deprecate(class Q {}, "q")]; },
+	"isDeepStrictEqual": () => equal.map(([a, b]) => isDeepStrictEqual(a, b)),
+	"types": () => { const values = [new Date(), /a/, new Map(), new Set(), new WeakMap(), new WeakSet(), Promise.resolve(), new Error(), new Uint8Array(), new DataView(new ArrayBuffer(1)), new ArrayBuffer(1), async () => {}, function* () {}, (function* () {})(), new Number(1), new String(""), Object(Symbol()), Object(1n), new Proxy({}, {}), [], {}, null, 1, (function() { return arguments; })(), new Map().entries(), new Set().values(), Buffer.alloc(1), new Float64Array(1)]; const names = Object.keys(types).filter((k) => !/External|CryptoKey|KeyObject|Shared|EventTarget|ModuleNamespace/.test(k)).sort(); return names.map((k) => [k, values.map((v, i) => types[k](v) ? i : -1).filter((i) => i >= 0)]); },
+	"parseArgs": () => { const r = parseArgs({ args: ["-f", "--bar", "b", "pos", "--no-color", "-xyz", "--", "--rest"], options: { foo: { type: "boolean", short: "f" }, bar: { type: "string" }, "no-color": { type: "boolean" }, x: { type: "boolean", short: "x" }, y: { type: "boolean", short: "y" }, z: { type: "boolean", short: "z" }, d: { type: "string", default: "dd" } }, allowPositionals: true }); return [{ ...r.values }, r.positionals]; },
+	"parseArgs inline": () => ({ ...parseArgs({ args: ["--a=1", "-b2", "--c", "x", "--c=y"], options: { a: { type: "string" }, b: { type: "string", short: "b" }, c: { type: "string", multiple: true } } }).values }),
+	"parseArgs unknown": () => parseArgs({ args: ["--nope"] }),
+	"parseArgs positional": () => parseArgs({ args: ["x"] }),
+	"parseArgs missing": () => parseArgs({ args: ["--a"], options: { a: { type: "string" } } }),
+	"parseArgs not strict": () => ({ ...parseArgs({ args: ["--a", "b", "--c=d"], strict: false }).values }),
+	"stripVTControlCharacters": () => stripVTControlCharacters("\u001b[31mred\u001b[39m plain"),
+	"styleText": () => util.styleText("red", "x"),
+	"toUSVString": () => util.toUSVString("a\ud800b"),
+	"TextDecoder": () => new TD().decode(new Uint8Array([104, 105])),
+	"MIMEType": () => { const m = new MIMEType("Text/HTML; charset=\"utf 8\"; a=b"); return [m.essence, m.type, m.subtype, m.params.get("charset"), String(m)]; },
+	"MIMEType bad": () => new MIMEType("nope"),
+	"old tests": () => [util.isArray([]), util.isString(""), util.isRegExp(/a/), util.isDate(new Date()), util.isError(new Error()), util.isFunction(() => {}), util.isPrimitive(1), util.isBuffer(Buffer.alloc(1)), util.isObject(null)],
+	"parseEnv": () => util.parseEnv ? util.parseEnv("A=1\nB=\"two words\"\n# c\nexport C='x' # y\nD= bare # z\n") : null,
+	"debuglog": () => [typeof util.debuglog("x"), util.debuglog("x").enabled],
+	"aborted": async () => { const c = new AbortController(); setTimeout(() => c.abort(), 1); await util.aborted(c.signal, {}); return c.signal.aborted; },
+};
