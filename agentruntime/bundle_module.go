@@ -13,6 +13,7 @@ import (
 // builtinModules lists what each module that Gatehouse itself supplies exports. The runtime keeps their values in
 // globalThis.__modules under the module's name. An import of anything else is refused at build, by name.
 var builtinModules = map[string][]string{
+	"cloudflare:email":   {"EmailMessage"},
 	"cloudflare:sockets": {"connect"},
 	"cloudflare:workers": {"DurableObject", "WorkerEntrypoint", "RpcTarget", "RpcStub", "env", "exports", "waitUntil"},
 }

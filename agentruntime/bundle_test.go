@@ -101,7 +101,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"a name that an imported file does not export", "agent.ts", map[string]string{"agent.ts": `import { y } from "./x"; export default y`, "x.ts": "export const x = 1"}, 0},
 		{"a name of cloudflare:workers not built", "agent.ts", agent("import { WorkflowEntrypoint } from 'cloudflare:workers'\nexport class W extends WorkflowEntrypoint {}"), 0},
 		{"the same through a namespace", "agent.ts", agent("import * as c from 'cloudflare:workers'\nexport class W extends c.WorkflowEntrypoint {}"), 0},
-		{"another module of cloudflare", "agent.ts", agent("import { connect } from 'cloudflare:email'\nconnect()"), 0},
+		{"another module of cloudflare", "agent.ts", agent("import { connect } from 'cloudflare:pipelines'\nconnect()"), 0},
 		{"a module that Node.js has not", "agent.ts", agent("\n\timport fs from 'node:filesystem'\nexport default fs"), 0},
 		{"a name that a module of Node.js has not", "agent.ts", agent("import { readFil } from 'fs'\nexport default readFil"), 0},
 		{"a module of Node.js where there are none", "without/node.ts", map[string]string{"without/node.ts": "import path from 'path'\nexport default path"}, 0},

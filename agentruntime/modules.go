@@ -10,11 +10,23 @@ var workersProgram = goja.MustCompile(internalPrefix+"workers", `({
 	RpcTarget: class RpcTarget {},
 })`, true)
 
+// emailProgram makes the class of cloudflare:email, so that packages which could send mail load. There is no binding that
+// sends it (https://developers.cloudflare.com/email-routing/email-workers/send-email-workers/).
+var emailProgram = goja.MustCompile(internalPrefix+"email", `({
+	EmailMessage: class EmailMessage {
+		constructor(from, to, raw) {
+			Object.defineProperties(this, { from: { value: from, enumerable: true }, to: { value: to, enumerable: true }, raw: { value: raw } });
+		}
+	},
+})`, true)
+
 func init() {
 	globals["__modules"] = func(r *realm) goja.Value {
 		return r.lazy(func(name string) goja.Value {
 			switch name {
 			case "cloudflare:workers":
+			case "cloudflare:email":
+				return r.run(emailProgram)
 			case "cloudflare:sockets":
 				return r.lazy(func(key string) goja.Value {
 					if key != "connect" {
@@ -28,7 +40,7 @@ func init() {
 				return nil
 			}
 			return r.lazy(r.workersExport, builtinModules[name]...)
-		}, "cloudflare:workers", "cloudflare:sockets")
+		}, "cloudflare:workers", "cloudflare:sockets", "cloudflare:email")
 	}
 }
 
@@ -48,11 +60,16 @@ func (r *realm) workersExport(name string) goja.Value {
 		return r.rpcStubClass()
 	}
 	if r.workers == nil {
-		v, err := r.rt.RunProgram(workersProgram)
-		if err != nil {
-			panic(err)
-		}
-		r.workers = v.(*goja.Object)
+		r.workers = r.run(workersProgram)
 	}
 	return r.workers.Get(name)
+}
+
+// run runs a program of our own that gives an object.
+func (r *realm) run(p *goja.Program) *goja.Object {
+	v, err := r.rt.RunProgram(p)
+	if err != nil {
+		panic(err)
+	}
+	return v.(*goja.Object)
 }
