@@ -12,6 +12,9 @@ var (
 	ErrExceededMemory = errors.New("the code used more memory than it may")
 	// ErrCanceled ends an invocation whose caller has gone.
 	ErrCanceled = errors.New("the caller has gone")
+	// ErrNoBinding is a Host's answer to a name that the agent has no binding for. Code cannot ask for one; a cell that was
+	// taken over can.
+	ErrNoBinding = errors.New("no such binding")
 	// ErrClosed is the answer of an actor that was closed.
 	ErrClosed = errors.New("the actor is closed")
 )

@@ -151,7 +151,7 @@ func (r *release) serveAsset(w http.ResponseWriter, req *http.Request) bool {
 func (h *host) assetsFetch(ctx context.Context, target agentruntime.Target, req *agentruntime.Request) (*agentruntime.Response, error) {
 	folder := h.rel.assets
 	if folder == nil || target.Binding != h.rel.config.Assets.Binding {
-		return nil, fmt.Errorf("assets %s: no such binding", target.Binding)
+		return nil, fmt.Errorf("assets %s: %w", target.Binding, agentruntime.ErrNoBinding)
 	}
 	begun := time.Now()
 	if req.Body != nil {

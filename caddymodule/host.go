@@ -130,7 +130,7 @@ func (b refusingBody) Read(p []byte) (int, error) {
 func (h *host) acquire(ctx context.Context, target agentruntime.Target) (*durable.Handle, *actor, error) {
 	ns, ok := h.rel.actors[target.Binding]
 	if !ok {
-		return nil, nil, fmt.Errorf("durable %s: no such binding", target.Binding)
+		return nil, nil, fmt.Errorf("durable %s: %w", target.Binding, agentruntime.ErrNoBinding)
 	}
 	id, err := ns.IDFromString(target.Actor)
 	if err != nil {
@@ -267,7 +267,7 @@ func (h *host) KV(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVRes
 func (h *host) kv(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVResult, error) {
 	name, ok := h.rel.config.KV[op.Binding]
 	if !ok {
-		return agentruntime.KVResult{}, fmt.Errorf("kv %s: no such binding", op.Binding)
+		return agentruntime.KVResult{}, fmt.Errorf("kv %s: %w", op.Binding, agentruntime.ErrNoBinding)
 	}
 	h.rec.Write(func(e *record.Entry) { e.Did.Storage.KV++ })
 	space, err := h.rel.edge.spaces.Open(ctx, name)

@@ -60,7 +60,7 @@ func (r *release) rateLimits(list []RateLimitBinding) ([]agentruntime.Binding, e
 func (h *host) Limit(_ context.Context, binding, key string) (bool, error) {
 	z := h.rel.limits[binding]
 	if z == nil {
-		return false, fmt.Errorf("ratelimit %s: no such binding", binding)
+		return false, fmt.Errorf("ratelimit %s: %w", binding, agentruntime.ErrNoBinding)
 	}
 	return z.Take(key).Allowed, nil
 }

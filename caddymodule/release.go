@@ -254,7 +254,7 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 func (r *release) reveal(binding string) (string, error) {
 	name, ok := r.config.Secrets[binding]
 	if !ok {
-		return "", fmt.Errorf("secret %s: no such binding", binding)
+		return "", fmt.Errorf("secret %s: %w", binding, agentruntime.ErrNoBinding)
 	}
 	v, err := r.vault.Open(name)
 	if err != nil {

@@ -109,7 +109,7 @@ func (h *host) service(target agentruntime.Target, note *record.Call) (*release,
 	}
 	s, ok := h.rel.services[target.Binding]
 	if !ok {
-		return nil, agentruntime.Entry{}, fmt.Errorf("service %s: no such binding", target.Binding)
+		return nil, agentruntime.Entry{}, fmt.Errorf("service %s: %w", target.Binding, agentruntime.ErrNoBinding)
 	}
 	note.Host = s.agent + entryName(s.entry.Name)
 	rel := h.rel.edge.current(s.agent)

@@ -51,6 +51,8 @@ type server struct {
 	admin int // of the admin endpoint
 	cmd   *exec.Cmd
 	ended chan struct{}
+	// program is what is run: binary, but for tests with a build of their own.
+	program string
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -60,7 +62,7 @@ type server struct {
 // the ports and the folder; the key "Caddyfile" is the configuration.
 func newServer(t *testing.T, files map[string]string) *server {
 	t.Helper()
-	s := &server{t: t, dir: t.TempDir(), port: freePort(t), admin: freePort(t)}
+	s := &server{t: t, dir: t.TempDir(), port: freePort(t), admin: freePort(t), program: binary}
 	for name, content := range files {
 		s.write(name, content)
 	}
@@ -101,7 +103,7 @@ func (s *server) write(name, content string) {
 func (s *server) command(stdin string, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, s.program, args...)
 	cmd.Dir, cmd.Env = s.dir, s.env()
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
@@ -117,7 +119,7 @@ func (s *server) env() []string {
 // start runs the server and waits until it serves.
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
+	s.cmd = exec.Command(s.program, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
 	s.cmd.Dir, s.cmd.Env = s.dir, s.env()
 	s.cmd.Stdout, s.cmd.Stderr = (*logWriter)(s), (*logWriter)(s)
 	if err := s.cmd.Start(); err != nil {

@@ -50,6 +50,26 @@ func (c *process) refused(call sandbox.Call) {
 	}
 }
 
+// suspect looks at what a Host answered: no honest cell asks for a binding that its agent does not have.
+func (c *process) suspect(err error) {
+	if errors.Is(err, agentruntime.ErrNoBinding) {
+		c.lied(err.Error())
+	}
+}
+
+// lied is told of what the cell asked its gateway for and no honest one would, or only one whose request crossed with an end. It
+// was refused.
+func (c *process) lied(asked string) {
+	name := ""
+	if a := c.agent.Load(); a != nil {
+		name = a.cfg.Name
+	}
+	c.pool.log.Error("a cell asked for what its agent does not have", "agent", name, "asked", asked)
+	if c.refusals.Add(1) == maxRefusals {
+		c.end(&Died{Outcome: agentruntime.OutcomeException, Text: "it kept asking for what a cell may not have", Err: ErrEnded})
+	}
+}
+
 // signalled reports whether a process ended by a signal.
 func signalled(wait error, sig syscall.Signal) bool {
 	var exit *exec.ExitError

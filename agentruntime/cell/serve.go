@@ -43,13 +43,17 @@ func (c *process) Opened(x *wire.Exchange, op byte, payload []byte) error {
 	if c.asks.Add(1) > maxAsks {
 		return wire.Malformed("more than %d requests at once", maxAsks)
 	}
-	q := &ask{c: c, x: x}
+	q := &ask{c: c, x: x, cancel: func() {}}
 	x.Accept(q)
 	switch op {
 	case wire.OpGet, wire.OpScan, wire.OpCommit:
 		return q.storage(op, &d)
 	}
-	host, ctx := c.asker(d.Uint(), d.Uint())
+	invocation, actor := d.Uint(), d.Uint()
+	if invocation != 0 && !c.conn.Began(invocation) || actor != 0 && !c.conn.Began(actor) {
+		return wire.Malformed("a request of invocation %d, which never was", invocation)
+	}
+	host, ctx := c.asker(invocation, actor)
 	whole := ctx
 	ctx, q.cancel = context.WithCancel(ctx)
 	var answer func()
@@ -121,6 +125,7 @@ func (c *process) asker(invocation, actor uint64) (agentruntime.Host, context.Co
 
 // reply answers with a value or an error.
 func reply[T any](q *ask, v T, err error, write func(*wire.Encoder, T)) {
+	q.c.suspect(err)
 	e := wire.NewEncoder()
 	if e.Bool(err != nil); err != nil {
 		e.Error(err)
@@ -135,6 +140,7 @@ func reply[T any](q *ask, v T, err error, write func(*wire.Encoder, T)) {
 func (q *ask) fetch(ctx context.Context, host agentruntime.Host, target agentruntime.Target, req *agentruntime.Request) {
 	defer q.end()
 	resp, err := host.Fetch(ctx, target, req)
+	q.c.suspect(err)
 	e := wire.NewEncoder()
 	out, body := e.Result(q.x, wire.Result{Response: resp, Err: err})
 	q.x.Answer(e)
@@ -150,8 +156,13 @@ func (q *ask) storage(op byte, d *wire.Decoder) error {
 	a := q.c.actors[id]
 	q.c.mu.Unlock()
 	ctx := context.Background()
-	if a != nil {
+	switch {
+	case a != nil:
 		ctx = a.ctx
+	case !q.c.conn.Began(id):
+		return wire.Malformed("the storage of an actor %d that never was", id)
+	default:
+		q.c.lied("the storage of an actor that is not in it")
 	}
 	ctx, q.cancel = context.WithCancel(ctx)
 	var answer func()

@@ -151,6 +151,13 @@ func (x *Exchange) Send(window int) *Outbound {
 	return out
 }
 
+// Began reports whether this side has begun an exchange of that number, be it over or not.
+func (c *Conn) Began(id uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return id%2 == c.next%2 && id < c.next
+}
+
 // dispatch hands one frame to who it is for.
 func (c *Conn) dispatch(h header, payload []byte) error {
 	if h.id == 0 {

@@ -149,6 +149,7 @@ func (w *worker) load(x *wire.Exchange, l wire.Load) {
 		}
 		found.InForce = f
 	}
+	w.open()
 	agent, err := w.compile(l)
 	if err == nil {
 		found.Entries, found.Classes = agent.Entries(), agent.Classes()
