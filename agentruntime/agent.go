@@ -47,8 +47,8 @@ type Agent struct {
 	deaf     func(Host)
 	// entries are the exports that answer events, by name.
 	entries map[string]*entrypoint
-	// classes are the other classes among the exports.
-	classes []string
+	// classes are the other classes among the exports, durable those of them that extend DurableObject.
+	classes, durable []string
 	// startup is the CPU time that evaluating the module took at load.
 	startup time.Duration
 }
@@ -99,6 +99,9 @@ func (a *Agent) Handlers() []string {
 
 // Classes returns the names of the exported classes that are no entrypoints, sorted.
 func (a *Agent) Classes() []string { return a.classes }
+
+// DurableClasses returns the names of the exported classes that extend DurableObject, sorted.
+func (a *Agent) DurableClasses() []string { return a.durable }
 
 // handlerNames are the events that an agent can handle. The ones that no version of this runtime delivers yet are refused
 // at load, for code that waits for them would wait for ever.
@@ -171,9 +174,13 @@ func (a *Agent) examine(r *realm) error {
 			a.entries[name] = e
 		} else if _, isFunc := goja.AssertFunction(obj); isFunc && name != defaultEntry {
 			a.classes = append(a.classes, name)
+			if r.extends(obj, "DurableObject") {
+				a.durable = append(a.durable, name)
+			}
 		}
 	}
 	slices.Sort(a.classes)
+	slices.Sort(a.durable)
 	if len(a.entries) == 0 && len(a.classes) == 0 {
 		return errors.New("the module has neither a handler nor a class: export default { fetch(request, env, ctx) { ... } } " +
 			"(or scheduled, or tail), or export a class that extends DurableObject")

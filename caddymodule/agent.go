@@ -69,6 +69,9 @@ func (g *agent) reload() []string {
 	log := g.app.logger.With(zap.String("agent", g.name))
 	rel, inputs, err := g.app.newRelease(g.name, g.config)
 	if err != nil {
+		if told := develop.Load(); told != nil {
+			return inputs // who develops is told by the command
+		}
 		log.Error("new code refused; the version that ran before keeps running", zap.String("version", g.release.Load().version()), zap.Error(err))
 		return inputs
 	}
@@ -82,6 +85,9 @@ func (g *agent) reload() []string {
 	g.release.Store(rel)
 	g.app.edge.enlist(g, rel)
 	g.give(old)
+	if told := develop.Load(); told != nil {
+		(*told)(rel.version())
+	}
 	log.Info("new code is serving", zap.String("version", rel.version()), zap.String("before", old.version()))
 	return inputs
 }

@@ -17,13 +17,15 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "gatehouse",
-		Short: "Watches and manages a Gatehouse server",
-		Long:  "Watches and manages a Gatehouse server: its records, its secrets and its agents' data.",
+		Short: "Develops agents, and watches and manages a Gatehouse server",
+		Long:  "Develops agents, and watches and manages a Gatehouse server: its records, its secrets and its agents' data.",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Example = `  caddy gatehouse tail
   caddy gatehouse secret put openai < key.txt
-  caddy gatehouse sql coordinator "SELECT count(*) FROM tool_calls"`
-			cmd.AddCommand(tailCommand(), secretCommand(), sqlCommand())
+  caddy gatehouse sql coordinator "SELECT count(*) FROM tool_calls"
+  caddy gatehouse dev ./agent.ts
+  caddy gatehouse types coordinator > env.d.ts`
+			cmd.AddCommand(tailCommand(), secretCommand(), sqlCommand(), devCommand(), typesCommand())
 			for _, name := range laterCommands {
 				cmd.AddCommand(laterCommand(name))
 			}
@@ -38,7 +40,7 @@ func init() {
 }
 
 // laterCommands are the commands of the contract that this version does not have.
-var laterCommands = []string{"audit", "backup", "restore", "actors", "kv", "dev", "types", "approvals", "fsck"}
+var laterCommands = []string{"audit", "backup", "restore", "actors", "kv", "approvals", "fsck"}
 
 func laterCommand(name string) *cobra.Command {
 	return &cobra.Command{

@@ -127,6 +127,11 @@ func printEntry(w io.Writer, e *record.Entry) {
 		fmt.Fprintf(w, "  refused by %s", e.Decided.RefusedBy)
 	}
 	fmt.Fprintf(w, "  cpu=%.1fms wall=%.1fms  %s\n", e.Out.CPUMillis, e.Out.WallMillis, e.ID)
+	printDetails(w, e)
+}
+
+// printDetails prints what stands below a record's line.
+func printDetails(w io.Writer, e *record.Entry) {
 	for _, z := range e.Decided.Throttle {
 		if !z.Allowed {
 			fmt.Fprintf(w, "    throttle %s: full, limit %d\n", z.Zone, z.Limit)

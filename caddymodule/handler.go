@@ -31,6 +31,9 @@ type AgentHandler struct {
 	// Inline is an agent defined on the spot, named after its file.
 	Inline *AgentConfig `json:"inline,omitempty"`
 	Place  string       `json:"place,omitempty"`
+	// Develop shows errors of the code to the client, with the lines of the author's files, and lets requests to
+	// /cdn-cgi/handler/scheduled run the scheduled handler. Never for a server that strangers reach.
+	Develop bool `json:"develop,omitempty"`
 
 	app   *App
 	agent *agent
@@ -66,7 +69,7 @@ func (h *AgentHandler) Provision(ctx caddy.Context) error {
 			return err
 		}
 	}
-	if !h.agent.release.Load().handles("fetch") {
+	if !h.Develop && !h.agent.release.Load().handles("fetch") {
 		return at(h.Place, "agent %s: the code has no fetch handler, so it can answer no requests; add one to its default export: fetch(request, env, ctx)", name)
 	}
 	return nil
@@ -80,6 +83,9 @@ func (h *AgentHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 
 func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	rel := h.agent.release.Load()
+	if h.Develop && r.URL.Path == scheduledPath {
+		return h.runSchedule(v, w, r, rel)
+	}
 	if limit := rel.bodyLimit(); r.ContentLength > limit {
 		return v.refuse("agent", http.StatusRequestEntityTooLarge, "the request body of %d bytes is over the limit of %d", r.ContentLength, limit)
 	}
@@ -121,6 +127,9 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 		return v.refusal(http.StatusRequestEntityTooLarge, fmt.Errorf("agent %s: the request body is over the limit of %d bytes", rel.name, rel.bodyLimit()))
 	}
 	if err != nil {
+		if h.Develop {
+			return v.showError(w, rel, err)
+		}
 		return v.httpError(rel, err)
 	}
 	if resp == nil {

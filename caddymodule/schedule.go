@@ -57,14 +57,16 @@ func (s *schedule) run(ctx context.Context) {
 	}
 }
 
-// runScheduled runs one agent's scheduled handler once, with a record of its own.
-func runScheduled(ctx context.Context, e *edge, rel *release, expr string, at time.Time) {
+// runScheduled runs one agent's scheduled handler once, with a record of its own, and returns its outcome.
+func runScheduled(ctx context.Context, e *edge, rel *release, expr string, at time.Time) agentruntime.Outcome {
 	rec := e.openRecord(record.KindScheduled, rel)
 	rec.Write(func(x *record.Entry) { x.Path, x.Did.Ran = expr, true })
 	h := &host{rel: rel, rec: rec, leases: new(leases)}
-	finish(rec, rel.agent.Scheduled(ctx, h, expr, at).Wait(), true)
+	rep := rel.agent.Scheduled(ctx, h, expr, at).Wait()
+	finish(rec, rep, true)
 	h.leases.close()
 	rec.Release(time.Now())
+	return rep.Outcome
 }
 
 // tailAgents is the sink that hands records to the tail agents of the agent they are about.
