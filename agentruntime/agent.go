@@ -28,6 +28,11 @@ type Config struct {
 	// Host is what the module may ask while it is evaluated for the first time, in New. Nil refuses everything: a
 	// module that reads a secret at its top level then fails to load.
 	Host Host
+	// Reuse is how many events one runtime may serve, one after the other. Zero means 1: each has a runtime of its own.
+	Reuse int
+	// Spares is how many runtimes may wait, the module evaluated in idle time, for the event that they will serve;
+	// DefaultSpares is a good number.
+	Spares int
 	// Deaf is called, on a goroutine of its own, when code that is over its CPU limit goes on 50 ms of CPU time after it was
 	// told to stop: it is in a native function of the engine, which cannot be stopped. It gets the Host of the invocation.
 	// Nil waits until the function returns.
@@ -51,6 +56,12 @@ type Agent struct {
 	classes, durable []string
 	// startup is the CPU time that evaluating the module took at load.
 	startup time.Duration
+	// size is about what an isolate holds once it has evaluated the module, in bytes.
+	size   int64
+	host   Host // of evaluations that are no event's
+	reuse  int
+	spares int
+	ready  ready
 }
 
 // quickStart is the evaluation time up to which a module is evaluated and its handler called in one measured turn.
@@ -62,7 +73,7 @@ const quickStart = time.Millisecond
 func New(cfg Config) (*Agent, error) {
 	a := &Agent{
 		name: cfg.Name, script: cfg.Script, limits: cfg.Limits.WithDefaults(), now: cfg.Now, rand: cfg.Rand, deaf: cfg.Deaf,
-		bindings: make(map[string]*Binding, len(cfg.Bindings)), entries: map[string]*entrypoint{},
+		reuse: max(cfg.Reuse, 1), spares: cfg.Spares, bindings: make(map[string]*Binding, len(cfg.Bindings)), entries: map[string]*entrypoint{},
 	}
 	if a.script == nil {
 		return nil, fmt.Errorf("agent %q: no script", cfg.Name)
@@ -80,6 +91,7 @@ func New(cfg Config) (*Agent, error) {
 	if host == nil {
 		host = noHost{}
 	}
+	a.host = host
 	if err := a.load(host); err != nil {
 		return nil, err
 	}
@@ -118,6 +130,7 @@ func (a *Agent) load(host Host) error {
 	inv := r.newInvocation(context.Background(), host, &limits, limits.Wall)
 	r.home = &inv.home
 	var found error
+	before := allocated()
 	r.loop.run(task{scope: &inv.home, run: func() {
 		r.evaluate(func(err error) {
 			if err == nil {
@@ -132,6 +145,7 @@ func (a *Agent) load(host Host) error {
 		})
 	}})
 	_, err := inv.Response()
+	a.size = allocated() - before
 	a.startup = inv.Wait().CPU
 	switch {
 	case found != nil:

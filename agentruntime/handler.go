@@ -60,9 +60,22 @@ func (a *Agent) handle(ctx context.Context, host Host, entry Entry, name string,
 	})
 }
 
-// run evaluates the module in a fresh isolate and then calls begin.
+// run calls begin in an isolate that has evaluated the module: a ready one, or a fresh one, where that comes first.
 func (a *Agent) run(ctx context.Context, host Host, begin func(*realm, *Invocation)) *Invocation {
+	if r := a.take(); r != nil {
+		inv := r.first
+		if inv != nil {
+			inv.begin(ctx, host, &a.limits)
+		} else {
+			inv = r.newInvocation(ctx, host, &a.limits, a.limits.Wall)
+			r.home = &inv.home
+		}
+		r.left--
+		r.loop.run(task{scope: &inv.home, run: func() { begin(r, inv) }})
+		return inv
+	}
 	r := a.newRealm()
+	r.left = a.reuse - 1
 	inv := r.newInvocation(ctx, host, &a.limits, a.limits.Wall)
 	r.home = &inv.home
 	start := func(err error) {

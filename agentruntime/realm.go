@@ -36,7 +36,9 @@ type realm struct {
 	watching   []watched
 	rejections []rejection
 	due        []*Invocation // to be looked at when the turn ends
-	over       bool          // the invocation is done, and the isolate with it
+	over       bool          // the invocation is done, and the isolate with it unless it may serve again
+	left       int           // events that may still be begun here
+	first      *Invocation   // of a spare: what its module was evaluated for
 	retired    bool
 	timers     map[int64]*timer
 	lastTimer  int64

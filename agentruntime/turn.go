@@ -19,8 +19,12 @@ func (r *realm) turn(t task) {
 	if a := r.actor; a != nil && a.defers(s, t) {
 		return
 	}
+	if s == nil || r.actor == nil && s.inv.done {
+		return // of an event that is over, in an isolate that may serve another
+	}
 	inv := s.inv
 	r.at = s
+	turnsBegun.Add(1)
 	r.meter.inv = inv
 	r.meter.begin(r.rt, inv.budget(), inv.grace())
 	r.guard(t.run)
@@ -79,7 +83,7 @@ func (r *realm) endTurn(inv *Invocation, tripped bool) {
 		r.due = r.due[1:]
 		next.check()
 	}
-	if r.over {
+	if r.over && !r.mayServe() {
 		r.retire()
 	}
 }
@@ -114,7 +118,11 @@ func (r *realm) crash(inv *Invocation, fault error) {
 // idle is called when nothing is queued: an invocation that waits for something while nothing is under way waits for
 // ever. Another event may still help in an actor.
 func (r *realm) idle() {
-	if r.actor != nil || r.over || r.pending > 0 || r.home == nil {
+	if r.over && !r.retired {
+		r.rest()
+		return
+	}
+	if r.actor != nil || r.over || r.pending > 0 || r.home == nil || r.first != nil {
 		return
 	}
 	inv := r.home.inv

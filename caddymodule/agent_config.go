@@ -51,6 +51,8 @@ type AgentConfig struct {
 	// RequireSandbox names the parts of the sandbox without which the agent must not run: seccomp, landlock, memory. Default:
 	// what the machine offers is used.
 	RequireSandbox []string `json:"require_sandbox,omitempty"`
+	// Reuse is how many requests one runtime may serve, one after the other; default 1.
+	Reuse int `json:"reuse,omitempty"`
 	// Limits bound one invocation.
 	Limits AgentLimits `json:"limits,omitzero"`
 	// Place is where the Caddyfile defines the agent, for error messages.
@@ -132,7 +134,7 @@ const agentOptions = "main, wrangler, durable, kv, var, secret, service, analyti
 //		egress <policy>
 //		isolation process | inprocess
 //		require_sandbox <part...>
-//		reuse 1
+//		reuse <requests>
 //		limits {
 //			cpu <duration>
 //			wall <duration>
@@ -258,9 +260,7 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 			if err != nil {
 				return err
 			}
-			if n != 1 {
-				return refuseOption(d, "reuse of more than 1")
-			}
+			c.Reuse = n
 		case "limits":
 			err = parseLimits(d, &c.Limits)
 		case "oauth", "workflow":

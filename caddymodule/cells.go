@@ -78,7 +78,7 @@ func newCode(name string, c *AgentConfig, bundle *agentruntime.Bundle, bindings 
 		if err != nil {
 			return nil, bundle.Refusal(err)
 		}
-		ag, err := agentruntime.New(agentruntime.Config{Name: name, Script: script, Bindings: bindings, Limits: limits})
+		ag, err := agentruntime.New(agentruntime.Config{Name: name, Script: script, Bindings: bindings, Limits: limits, Reuse: c.Reuse, Spares: agentruntime.DefaultSpares})
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +88,7 @@ func newCode(name string, c *AgentConfig, bundle *agentruntime.Bundle, bindings 
 	if err != nil {
 		return nil, fmt.Errorf("start cells: %w", err)
 	}
-	ag, err := cells.NewAgent(cell.AgentConfig{Name: name, Bundle: bundle, Bindings: bindings, Limits: limits, Require: c.RequireSandbox})
+	ag, err := cells.NewAgent(cell.AgentConfig{Name: name, Bundle: bundle, Bindings: bindings, Limits: limits, Reuse: c.Reuse, Require: c.RequireSandbox})
 	if err != nil {
 		_ = giveCells()
 		return nil, err

@@ -22,6 +22,8 @@ type AgentConfig struct {
 	Bundle   *agentruntime.Bundle
 	Bindings []agentruntime.Binding
 	Limits   agentruntime.Limits
+	// Reuse is how many events one runtime may serve, one after the other. Zero means 1.
+	Reuse int
 	// Require lists the parts of the sandbox, of sandbox.Parts, without which the code is not to run.
 	Require []string
 }
@@ -104,7 +106,7 @@ func (a *Agent) load() (*process, wire.Loaded, error) {
 	holds := c.box.Options(reportDescriptor, strings.Contains(a.cfg.Bundle.Code, "WebAssembly"))
 	e := wire.NewMessage(wire.OpLoad)
 	e.Load(wire.Load{
-		Name: a.cfg.Name, Bundle: a.cfg.Bundle, Bindings: a.cfg.Bindings, Limits: a.cfg.Limits,
+		Name: a.cfg.Name, Bundle: a.cfg.Bundle, Bindings: a.cfg.Bindings, Limits: a.cfg.Limits, Reuse: a.cfg.Reuse,
 		Procs: runtime.GOMAXPROCS(0), Sandbox: &holds,
 	})
 	// Compiling has no limit of its own, and hostile code could make it last.

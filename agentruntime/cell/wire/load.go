@@ -13,6 +13,8 @@ type Load struct {
 	Bundle   *agentruntime.Bundle
 	Bindings []agentruntime.Binding
 	Limits   agentruntime.Limits
+	// Reuse is how many events one runtime may serve.
+	Reuse int
 	// Procs is how many threads may run Go code at once.
 	Procs int
 	// Sandbox is what the cell gives up before it looks at the code; nil leaves it everything.
@@ -41,6 +43,7 @@ func (e *Encoder) Load(l Load) {
 	e.Int(l.Limits.ResponseBody)
 	e.Int(int64(l.Limits.Logs))
 	e.Duration(l.Limits.Startup)
+	e.Int(int64(l.Reuse))
 	e.Int(int64(l.Procs))
 	if e.Bool(l.Sandbox != nil); l.Sandbox != nil {
 		e.Int(int64(l.Sandbox.Report))
@@ -62,7 +65,7 @@ func (d *Decoder) Load() Load {
 		CPU: d.Duration(), Wall: d.Duration(), Subrequests: int(d.Int()), Memory: d.Int(), Connections: int(d.Int()),
 		RequestBody: d.Int(), ResponseBody: d.Int(), Logs: int(d.Int()), Startup: d.Duration(),
 	}
-	l.Procs = int(d.Int())
+	l.Reuse, l.Procs = int(d.Int()), int(d.Int())
 	if d.Bool() {
 		l.Sandbox = &sandbox.Options{Report: int(d.Int()), Data: d.Int(), User: int(d.Int()), MachineCode: d.Bool()}
 	}

@@ -166,7 +166,7 @@ func (w *worker) compile(l wire.Load) (*agentruntime.Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agentruntime.New(agentruntime.Config{Name: l.Name, Script: script, Bindings: l.Bindings, Limits: l.Limits, Deaf: w.deaf})
+	return agentruntime.New(agentruntime.Config{Name: l.Name, Script: script, Bindings: l.Bindings, Limits: l.Limits, Reuse: l.Reuse, Spares: agentruntime.DefaultSpares, Deaf: w.deaf})
 }
 
 // invocation is one event that the gateway has sent, and the Host of the code that handles it.
