@@ -40,8 +40,8 @@ func (a *Agent) countReady() int {
 	return len(a.ready.list)
 }
 
-// ask has a answer one request, and returns the body.
-func ask(t testing.TB, a *Agent, host Host, path string) string {
+// visit has a answer one request, and returns the body.
+func visit(t testing.TB, a *Agent, host Host, path string) string {
 	t.Helper()
 	body, _, _, _ := answer(t, a.Fetch(context.Background(), host, get(path)))
 	return body
@@ -51,7 +51,7 @@ func ask(t testing.TB, a *Agent, host Host, path string) string {
 func TestFreshForEach(t *testing.T) {
 	a := newAgent(t, counting, Config{})
 	for i := range 20 {
-		if got := ask(t, a, &testHost{}, "/"); got != untouched {
+		if got := visit(t, a, &testHost{}, "/"); got != untouched {
 			t.Fatalf("request %d saw %s", i, got)
 		}
 	}
@@ -81,11 +81,11 @@ func TestReuse(t *testing.T) {
 				<-release
 				return nil, ctx.Err()
 			}}
-			ask(t, a, host, c.path)
+			visit(t, a, host, c.path)
 			for c.path == "/late" && a.countReady() == 0 {
 				runtime.Gosched() // the end of the work after the answer is known before the runtime is back
 			}
-			if got := ask(t, a, host, "/"); got != c.want {
+			if got := visit(t, a, host, "/"); got != c.want {
 				t.Errorf("the next request saw %s, want %s", got, c.want)
 			}
 		})
@@ -96,7 +96,7 @@ func TestReuseLimit(t *testing.T) {
 	a := newAgent(t, counting, Config{Reuse: 3})
 	var got []string
 	for range 7 {
-		seen, _, _ := strings.Cut(ask(t, a, &testHost{}, "/"), ",")
+		seen, _, _ := strings.Cut(visit(t, a, &testHost{}, "/"), ",")
 		got = append(got, seen)
 	}
 	if want := "0 1 2 0 1 2 0"; strings.Join(got, " ") != want {
@@ -119,7 +119,7 @@ export default { async fetch(request, env) {
 	for range 8 {
 		all.Go(func() {
 			for range 100 {
-				if got := ask(t, a, host, "/"); got != "1" {
+				if got := visit(t, a, host, "/"); got != "1" {
 					t.Errorf("%s requests were inside at once", got)
 				}
 			}
@@ -133,7 +133,7 @@ func TestSpares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for i := range 3 {
 			host := &testHost{}
-			if got := ask(t, a, host, "/"); got != untouched {
+			if got := visit(t, a, host, "/"); got != untouched {
 				t.Fatalf("request %d saw %s", i, got)
 			}
 			if n := strings.Count(fmt.Sprint(host.logs()), "evaluated"); n != 1 {
@@ -162,7 +162,7 @@ func TestNoSpares(t *testing.T) {
 			a := newAgent(t, c.source+`; export default { fetch() { return new Response("ok") } }`, Config{Spares: 2})
 			synctest.Test(t, func(t *testing.T) {
 				for range 2 {
-					if got := ask(t, a, &testHost{}, "/"); got != "ok" {
+					if got := visit(t, a, &testHost{}, "/"); got != "ok" {
 						t.Fatalf("got %q", got)
 					}
 					time.Sleep(time.Second)
