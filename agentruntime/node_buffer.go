@@ -207,8 +207,16 @@ func (r *realm) bufferFrom(args []goja.Value) *goja.Object {
 		}
 		return r.bufferOver(o, offset, length)
 	}
-	if data, ok := r.bytesOf(o); ok && o.ExportType().Elem().Size() == 1 {
-		return r.newBuffer(bytes.Clone(data))
+	if isView(o) && given(o.Get("length")) {
+		if data, ok := r.bytesOf(o); ok && o.ExportType().Elem().Size() == 1 {
+			return r.newBuffer(bytes.Clone(data))
+		}
+		b := r.buffers()
+		of, err := b.array(b.ctor, o) // the engine's own conversion, element by element
+		if err != nil {
+			panic(err)
+		}
+		return of
 	}
 	if inner, ok := r.primitiveOf(o); ok {
 		return r.bufferFrom(append([]goja.Value{inner}, args[1:]...))
@@ -261,6 +269,9 @@ func (r *realm) bytesOfList(o *goja.Object) []byte {
 	n := o.Get("length").ToFloat()
 	if !(n > 0) {
 		return nil
+	}
+	if n > maxElements {
+		panic(r.outOfRange("length", "<= "+itoa(maxElements), n))
 	}
 	data := make([]byte, r.bufferSize(n))
 	for i := range data {

@@ -28,6 +28,9 @@ func bufferMethods() []member {
 			return r.encodingArg(call.Argument(0)).text(r, data)
 		})},
 		{name: "toJSON", call: ofBuffer(func(r *realm, data []byte, _ goja.FunctionCall) goja.Value {
+			if len(data) > maxElements {
+				panic(r.outOfRange("length", "<= "+itoa(maxElements), float64(len(data))))
+			}
 			list := make([]any, len(data))
 			for i, c := range data {
 				list[i] = r.rt.ToValue(int64(c))

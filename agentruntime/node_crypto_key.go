@@ -58,8 +58,17 @@ func (k *nodeKey) public() *nodeKey {
 
 var errKeyFormat = errors.New("the key has another format, or an algorithm that is not supported")
 
+// The bounds of keys that are read: longer ones take too long to check and to use. 8192 bits of RSA are 4.7 KB.
+const (
+	maxKeyBits  = 8192
+	maxKeyBytes = 6 << 10
+)
+
 // parseKey reads a key from DER of any of the forms that Node.js takes; label is that of the PEM block, empty for none.
 func parseKey(der []byte, label string) (*nodeKey, error) {
+	if len(der) > maxKeyBytes && label != "CERTIFICATE" {
+		return nil, errors.New("the key is longer than any that is supported")
+	}
 	private := func(m any, err error) (*nodeKey, error) { return &nodeKey{"private", m}, err }
 	public := func(m any, err error) (*nodeKey, error) { return &nodeKey{"public", m}, err }
 	switch label {
@@ -198,7 +207,7 @@ func parseRSA(j *keyJWK) (*nodeKey, error) {
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
-	if !e.IsInt64() || e.Int64() > 1<<31-1 || n.BitLen() > 16384 {
+	if !e.IsInt64() || e.Int64() > 1<<31-1 || n.BitLen() > maxKeyBits {
 		return nil, errKeyFormat
 	}
 	public := rsa.PublicKey{N: n, E: int(e.Int64())}
@@ -210,6 +219,9 @@ func parseRSA(j *keyJWK) (*nodeKey, error) {
 	q, err3 := bigOf(j.Q)
 	if err := errors.Join(err, err2, err3); err != nil {
 		return nil, err
+	}
+	if d.BitLen() > maxKeyBits || p.BitLen() > maxKeyBits || q.BitLen() > maxKeyBits {
+		return nil, errKeyFormat
 	}
 	k := &rsa.PrivateKey{PublicKey: public, D: d, Primes: []*big.Int{p, q}}
 	if err := k.Validate(); err != nil {
@@ -296,6 +308,9 @@ func (r *realm) keyHandle(k *nodeKey, err error) goja.Value {
 			text = err.Error()
 		}
 		panic(r.nodeError("Error", "ERR_OSSL_UNSUPPORTED", "error:1E08010C:DECODER routines::unsupported: "+text))
+	}
+	if m, ok := k.public().material.(*rsa.PublicKey); ok && m.N.BitLen() > maxKeyBits {
+		panic(r.nodeError("Error", "ERR_OSSL_UNSUPPORTED", "an RSA key of more than "+itoa(maxKeyBits)+" bits is not supported by this runtime"))
 	}
 	if k.algorithm() == "" && k.kind != "secret" {
 		panic(r.nodeError("Error", "ERR_OSSL_UNSUPPORTED", errKeyFormat.Error()))

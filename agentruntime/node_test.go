@@ -156,3 +156,74 @@ export default { async fetch(request) { return new Response(await run(cases[deco
 		t.Errorf("only %d cases ran", count)
 	}
 }
+
+// TestNodeBounded asks the native functions for what would take a runtime's memory or hold it up: each refuses.
+func TestNodeBounded(t *testing.T) {
+	runNodeCases(t, `import crypto from "node:crypto"; import util from "node:util";`, []nodeCase{
+		{"a large buffer", `Buffer.alloc(2 ** 40)`, `throws ERR_OUT_OF_RANGE: The value of "size" is out of range. It must be >= 0 && <= 134217728. Received 1099511627776`},
+		{"a long list", `Buffer.from({ length: 1e8 })`, `throws ERR_OUT_OF_RANGE: The value of "length" is out of range. It must be <= 16777216. Received 100000000`},
+		{"a long array", `return util.inspect(Array(4e9), { maxArrayLength: Infinity }).length < 100`, "true"},
+		{"a value of many parts", `let v: any = {}; for (let i = 0; i < 60; i++) v = { a: v, b: v }; return util.inspect(v, { depth: Infinity }).length < 1e6`, "true"},
+		{"many iterations", `crypto.pbkdf2Sync("p", "s", 1e9, 32, "sha256")`, "throws ERR_OUT_OF_RANGE: pbkdf2 with more than 100000 iterations is not supported by this runtime"},
+		{"many bytes", `crypto.pbkdf2Sync("p", "s", 1000, 1e8, "sha256")`, "throws ERR_OUT_OF_RANGE: pbkdf2 of so many bytes with so many iterations is not supported by this runtime"},
+		{"a costly scrypt", `crypto.scryptSync("p", "s", 32, { N: 1024, r: 8, p: 1e5 })`, "throws ERR_OUT_OF_RANGE: scrypt with a cost over N*r*p = 262144 is not supported by this runtime"},
+		{"a large key", `crypto.generateKeyPairSync("rsa", { modulusLength: 16384 })`, "throws ERR_OUT_OF_RANGE: an RSA key of other than 1024 to 2048 bits takes too long to make here: call crypto.subtle.generateKey"},
+		{"a long key", `crypto.createPublicKey({ key: { kty: "RSA", e: "AQAB", n: "_".repeat(4000) }, format: "jwk" })`,
+			"throws ERR_OSSL_UNSUPPORTED: error:1E08010C:DECODER routines::unsupported: the key has another format, or an algorithm that is not supported"},
+		{"much randomness", `crypto.randomBytes(2 ** 31 - 1)`, "throws ERR_OUT_OF_RANGE: more random bytes than there is memory for"},
+		{"a file", `const fs = await import("node:fs"); fs.readFileSync("/etc/passwd")`,
+			"throws ERR_METHOD_NOT_IMPLEMENTED: node:fs.readFileSync is not supported by this runtime; agents have no file system: import the file, as text or bytes, or keep it in KV"},
+		{"an exit", `process.exit(1)`, "throws ERR_METHOD_NOT_IMPLEMENTED: node:process.exit is not supported by this runtime"},
+		{"a class of what is absent", `const { Agent } = await import("node:http"); class Mine extends Agent {} new Mine()`,
+			"throws ERR_METHOD_NOT_IMPLEMENTED: node:http.Agent is not supported by this runtime"},
+	})
+}
+
+// TestNodeLeftOut holds that an agent without the modules of Node.js has their globals neither.
+func TestNodeLeftOut(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"agent.js": `export default { fetch() {
+		return Response.json([typeof process, typeof Buffer, typeof global, "process" in globalThis, typeof setImmediate]) } }`})
+	script, err := Build(t.Context(), BuildOptions{Main: "agent.js", Dir: dir, WithoutNode: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(Config{Name: "test", Script: script})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, _, err, _ := answer(t, a.Fetch(context.Background(), &testHost{}, get("/"))); err != nil || body != `["undefined","undefined","undefined",false,"function"]` {
+		t.Fatal(body, err)
+	}
+}
+
+// TestProcessEnv holds that process.env has vars and secrets as text, and nothing else of env.
+func TestProcessEnv(t *testing.T) {
+	a := newAgent(t, `export default { fetch() {
+		process.env.OWN = 5;
+		return Response.json([process.env.PLAIN, process.env.LIST, process.env.KEY, process.env.STORE, Object.keys(process.env), process.env.OWN, { ...process.env }.PLAIN]) } }`,
+		Config{Bindings: []Binding{{Name: "PLAIN", Kind: BindingVar, Value: "text"}, {Name: "LIST", Kind: BindingJSON, Value: "[1,2]"},
+			{Name: "KEY", Kind: BindingSecret}, {Name: "STORE", Kind: BindingKV}}})
+	host := &testHost{secret: func(string) (string, error) { return "opened", nil }}
+	const want = `["text","[1,2]","opened",null,["KEY","LIST","PLAIN","OWN"],"5","text"]`
+	if body, _, err, _ := answer(t, a.Fetch(context.Background(), host, get("/"))); err != nil || body != want {
+		t.Fatal(body, err)
+	}
+}
+
+// TestProcessOutput holds that what is written to process.stdout and to a Console comes to the console, line by line.
+func TestProcessOutput(t *testing.T) {
+	a := newAgent(t, `import { Console } from "node:console";
+export default { async fetch() {
+	process.stdout.write("one\ntw"); process.stdout.write("o\n"); process.stderr.write("bad\n"); process.stdout.write("rest");
+	new Console(process.stdout).log("%s!", "three", { a: 1 });
+	process.emitWarning("careful", "Custom", "C1");
+	await null;
+	return new Response() } }`, Config{})
+	host := &testHost{}
+	if _, _, err, _ := answer(t, a.Fetch(context.Background(), host, get("/"))); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(host.logs(), "|"), "log: one|log: two|error: bad|log: restthree! { a: 1 }|warn: [C1] Custom: careful"; got != want {
+		t.Fatalf("got  %s\nwant %s", got, want)
+	}
+}

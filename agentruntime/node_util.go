@@ -41,7 +41,7 @@ func init() {
 		if o, ok := call.Argument(1).(*goja.Object); ok {
 			p.options = o
 			p.limit.depth = inspectLimit(o.Get("depth"), math.MaxInt32)
-			p.limit.items = inspectLimit(o.Get("maxArrayLength"), math.MaxInt32)
+			p.limit.items = inspectLimit(o.Get("maxArrayLength"), inspectTotal)
 			p.limit.text = inspectLimit(o.Get("maxStringLength"), math.MaxInt32)
 			p.limit.width = inspectLimit(o.Get("breakLength"), math.MaxInt32)
 			p.limit.flat = o.Get("compact") != nil && o.Get("compact").ExportType() == reflect.TypeFor[int64]()
