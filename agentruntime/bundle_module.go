@@ -43,7 +43,7 @@ func (s *moduleSource) plugin() api.Plugin {
 		b.OnResolve(api.OnResolveOptions{Filter: nodeFilter}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 			return s.resolveNode(b, a)
 		})
-		for _, space := range []string{nodeSpace, nodeRequireSpace} {
+		for _, space := range []string{nodeSpace, nodeRequireSpace, nodeEmptySpace} {
 			b.OnLoad(api.OnLoadOptions{Filter: `.`, Namespace: space}, loadNode)
 		}
 		b.OnLoad(api.OnLoadOptions{Filter: `.`, Namespace: moduleSpace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {

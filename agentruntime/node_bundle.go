@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +14,8 @@ const (
 	// who require: a module that is a function, as node:events is, is itself what require gives, and the default export.
 	nodeSpace        = "gatehouse-node"
 	nodeRequireSpace = "gatehouse-require"
+	// nodeEmptySpace is that of modules that a package leaves out for browsers: each is an empty object.
+	nodeEmptySpace = "gatehouse-empty"
 
 	// withoutNode ends the first line of a bundle whose agent has no modules of Node.js.
 	withoutNode = ` "without node";`
@@ -47,6 +50,9 @@ func (s *moduleSource) resolveNode(b api.PluginBuild, a api.OnResolveArgs) (api.
 	r := b.Resolve(a.Path, api.ResolveOptions{
 		Importer: a.Importer, Namespace: a.Namespace, ResolveDir: a.ResolveDir, Kind: a.Kind, PluginData: asked{},
 	})
+	if len(r.Errors) == 0 && !r.External && (r.Namespace == "" || r.Namespace == "file") && !filepath.IsAbs(r.Path) {
+		return api.OnResolveResult{Path: name, Namespace: nodeEmptySpace}, nil // the package says false
+	}
 	if len(r.Errors) == 0 && !r.External {
 		return api.OnResolveResult{Path: r.Path, Namespace: r.Namespace, Suffix: r.Suffix, PluginData: r.PluginData}, nil
 	}
@@ -85,8 +91,11 @@ func (m *nodeModule) importSource() string {
 // loadNode gives esbuild the text of a Node.js module.
 func loadNode(a api.OnLoadArgs) (api.OnLoadResult, error) {
 	m := nodeModules[a.Path]
-	text := m.importSource()
-	if a.Namespace == nodeRequireSpace {
+	var text string
+	switch a.Namespace {
+	case nodeSpace:
+		text = m.importSource()
+	case nodeRequireSpace:
 		text = m.requireSource()
 	}
 	return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil

@@ -79,20 +79,29 @@ func init() {
 		}
 		return s.env
 	}
-	// absentNames(module, object) lists the functions of a module that the object lacks, absent(module, name) is one that
-	// throws.
-	nodeNatives["absentNames"] = func(r *realm, call goja.FunctionCall) goja.Value {
-		var names []any
-		has := call.Argument(1).(*goja.Object)
-		for _, e := range nodeModules[call.Argument(0).String()].exports {
-			if e.kind == 'f' && has.Get(e.name) == nil {
-				names = append(names, e.name)
+	// made(fn) is an object whose members fn makes when they are looked for first; undefined is none.
+	nodeNatives["made"] = func(r *realm, call goja.FunctionCall) goja.Value {
+		make, _ := goja.AssertFunction(call.Argument(0))
+		return r.lazy(func(name string) goja.Value {
+			v, err := make(goja.Undefined(), r.rt.ToValue(name))
+			if err != nil {
+				panic(err)
+			}
+			if goja.IsUndefined(v) {
+				return nil
+			}
+			return v
+		})
+	}
+	// absent(module, name) is a function of the module that throws, undefined where Node.js has no such function.
+	nodeNatives["absent"] = func(r *realm, call goja.FunctionCall) goja.Value {
+		module, name := call.Argument(0).String(), call.Argument(1).String()
+		for _, e := range nodeModules[module].exports {
+			if e.name == name && e.kind == 'f' {
+				return r.absentExport("node:"+module, e)
 			}
 		}
-		return r.rt.NewArray(names...)
-	}
-	nodeNatives["absent"] = func(r *realm, call goja.FunctionCall) goja.Value {
-		return r.absentExport("node:"+call.Argument(0).String(), nodeExport{name: call.Argument(1).String(), kind: 'f'})
+		return goja.Undefined()
 	}
 	// fillAbsent(module, object) gives the object what it lacks of the module, as things that throw when they are used.
 	nodeNatives["fillAbsent"] = func(r *realm, call goja.FunctionCall) goja.Value {

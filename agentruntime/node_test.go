@@ -227,3 +227,47 @@ export default { async fetch() {
 		t.Fatalf("got  %s\nwant %s", got, want)
 	}
 }
+
+// TestNodeResolution holds who gets which module: imports and requires, with and without node:, of an agent and of packages.
+func TestNodeResolution(t *testing.T) {
+	dir := writeFiles(t, map[string]string{
+		"agent.js": `
+import Emitter, { once } from "node:events";
+import * as events from "events";
+import buffer from "buffer";
+import old from "old";
+import mixed from "mixed";
+export default { async fetch() {
+	const later = await import("node:path");
+	return Response.json([
+		Emitter === events.EventEmitter, once === events.once, events.default === Emitter, buffer.Buffer === Buffer, later.join("a", "b"), later.default.sep,
+		old.emits(), old.same(Emitter), old.hasFs(), old.dynamic(), mixed,
+	]);
+} }`,
+		"node_modules/events/package.json": `{"name":"events","main":"i.js"}`,
+		"node_modules/events/i.js":         `throw new Error("the package must not be taken")`,
+		"node_modules/old/package.json":    `{"name":"old","main":"i.js","browser":{"fs":false}}`,
+		"node_modules/old/i.js": `
+const EventEmitter = require("events"), util = require("util"), fs = require("fs");
+function Old() { EventEmitter.call(this); }
+util.inherits(Old, EventEmitter);
+exports.emits = function() { const o = new Old(); let got; o.on("x", v => { got = v; }); o.emit("x", 7); return got; };
+exports.same = e => e === EventEmitter && e === require("node:events").EventEmitter;
+exports.hasFs = () => Object.keys(fs).length;
+exports.dynamic = function() { const name = "./nothing"; try { return require(name); } catch (err) { return err.message.includes("nothing"); } };`,
+		"node_modules/mixed/package.json": `{"name":"mixed","main":"i.js","module":"i.mjs"}`,
+		"node_modules/mixed/i.mjs":        `import { createRequire } from "module"; const require = createRequire(import.meta.url); export default require("util").format("%d", 5);`,
+	})
+	script, err := Build(t.Context(), BuildOptions{Main: "agent.js", Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(Config{Name: "test", Script: script})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `[true,true,true,true,"a/b","/",7,true,0,true,"5"]`
+	if body, _, err, _ := answer(t, a.Fetch(context.Background(), &testHost{}, get("/"))); err != nil || body != want {
+		t.Fatal(body, err)
+	}
+}

@@ -136,37 +136,27 @@ let replaced;
 
 Object.defineProperty(process, Symbol.toStringTag, { value: "process", configurable: true });
 
-// The methods of an EventEmitter are there once one is used: most packages that look at process want none.
-function emitter() {
-	const EventEmitter = require("events");
-	for (const name of emitting) {
-		delete process[name];
-	}
-	Object.setPrototypeOf(process, Object.create(EventEmitter.prototype));
-	EventEmitter.call(process);
-	for (const name of ["_events", "_eventsCount", "_maxListeners"]) {
-		Object.defineProperty(process, name, { enumerable: false });
-	}
-}
-
-const emitting = [
+// What process has not itself is made when it is looked for: the methods of an EventEmitter, which few want, and what an
+// agent cannot do, which says so when it is called.
+const emitting = new Set([
 	"addListener", "on", "once", "off", "removeListener", "removeAllListeners", "emit", "prependListener", "prependOnceListener", "listeners",
 	"rawListeners", "listenerCount", "eventNames", "setMaxListeners", "getMaxListeners",
-];
-
-for (const name of emitting) {
-	Object.defineProperty(process, name, {
-		value(...args) {
-			emitter();
-			return process[name](...args);
-		},
-		configurable: true, writable: true,
-	});
-}
-
-// What an agent cannot do says so when it is called.
-for (const name of native.absentNames("process", process)) {
-	Object.defineProperty(process, name, { get: () => native.absent("process", name), configurable: true });
-}
+]);
+let EventEmitter;
+const others = native.made((name) => {
+	if (!emitting.has(name)) {
+		return native.absent("process", name);
+	}
+	if (!EventEmitter) {
+		EventEmitter = require("events");
+		Object.setPrototypeOf(others, EventEmitter.prototype);
+		for (const own of ["_events", "_eventsCount", "_maxListeners"]) {
+			Object.defineProperty(process, own, { value: undefined, writable: true, configurable: true });
+		}
+		EventEmitter.call(process);
+	}
+	return EventEmitter.prototype[name];
+});
+Object.setPrototypeOf(process, others);
 
 module.exports = process;
