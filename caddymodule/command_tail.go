@@ -110,12 +110,19 @@ func printEntry(w io.Writer, e *record.Entry) {
 		status = fmt.Sprint(e.Out.Status)
 	}
 	what := e.Method + " " + e.Site + e.Path
-	if e.Kind != record.KindFetch {
+	switch e.Kind {
+	case record.KindFetch:
+	case record.KindCall:
+		what = string(e.Kind) + " " + e.Method
+	default:
 		what = string(e.Kind) + " " + e.Path
 	}
 	fmt.Fprintf(w, "%s %3s %-9s %s", e.Time.Local().Format("15:04:05.000"), status, e.Out.Outcome, strings.TrimSpace(what))
 	if e.Agent != "" {
 		fmt.Fprintf(w, "  agent=%s", e.Agent)
+	}
+	if n := len(e.Chain); n > 0 {
+		fmt.Fprintf(w, "  from=%s", e.Chain[n-1].Agent)
 	}
 	if e.Who.BotScore > 0 {
 		fmt.Fprintf(w, "  score=%d", e.Who.BotScore)

@@ -70,6 +70,7 @@ type serviceCall struct {
 
 // reach decides about a call and begins it. What comes of it is to be noted, also of a refusal.
 func (h *host) reach(ctx context.Context, target agentruntime.Target, kind record.Kind, method, path string) (context.Context, *serviceCall, error) {
+	h.rec.Hold() // code may not wait for its call; it is in the record all the same
 	c := &serviceCall{from: h, begun: time.Now(), note: record.Call{Kind: "service", Host: target.Binding, Method: method}}
 	rel, entry, err := h.service(target, &c.note)
 	if err == nil && !rel.admits(h.rel.name) {
@@ -85,14 +86,15 @@ func (h *host) reach(ctx context.Context, target agentruntime.Target, kind recor
 		return nil, nil, err
 	}
 	rec := h.rel.edge.openRecord(kind, rel)
+	var trace string
+	var who record.Who
 	h.rec.Read(func(mine *record.Entry) {
-		trace, who := mine.TraceID, mine.Who
-		if trace == "" {
+		if trace, who = mine.TraceID, mine.Who; trace == "" {
 			trace = mine.ID
 		}
-		rec.Write(func(e *record.Entry) {
-			e.TraceID, e.Who, e.Chain, e.Method, e.Path, e.Did.Ran = trace, who, chain, method, path, true
-		})
+	})
+	rec.Write(func(e *record.Entry) {
+		e.TraceID, e.Who, e.Chain, e.Method, e.Path, e.Did.Ran = trace, who, chain, method, path, true
 	})
 	c.entry = entry
 	c.to = &host{rel: rel, rec: rec, chain: chain, leases: new(leases)}
@@ -129,13 +131,14 @@ func entryName(name string) string {
 	return "/" + name
 }
 
-// noted writes what came of the call into the caller's record.
+// noted writes what came of the call into the caller's record, once.
 func (c *serviceCall) noted(status int, err error) {
 	c.note.Status, c.note.Millis = status, record.Millis(time.Since(c.begun))
 	if err != nil {
 		c.note.Error = c.from.rel.redact(err.Error())
 	}
 	c.from.rec.Write(func(e *record.Entry) { e.Did.Calls = append(e.Did.Calls, c.note) })
+	c.from.rec.Release(time.Now())
 }
 
 // finish waits in the background until the callee has done everything.

@@ -37,7 +37,8 @@ agent second {
 	service NEXT first
 	service NAMED closed
 	limits {
-		cpu 30ms
+		cpu 1s
+		memory 64MiB
 	}
 }
 agent closed {
@@ -99,6 +100,20 @@ agent closed {
 		mustContain(t, "the answer", s.get("/spin", 200), "more CPU time")
 		want(t, "its outcome", s.chained("second", "call", "spin").Outcome, "exceededCpu")
 		want(t, "the caller's", s.waitFull("the caller's record", ofPath("/spin")).Outcome, "ok")
+	})
+	t.Run("what is given lasts as long as who was given it", func(t *testing.T) {
+		want(t, "kept", strings.TrimSpace(s.get("/keep", 200)), `"kept"`)
+		want(t, "used in another event", strings.TrimSpace(s.get("/use", 200)), `["second: later"]`)
+		want(t, "used again", strings.TrimSpace(s.get("/use", 200)), `["second: later","second: later"]`)
+		want(t, "a function", strings.TrimSpace(s.get("/remember", 200)), `"remembered"`)
+		s.wait("its caller has ended", func() bool { return strings.Contains(s.get("/recall", 200), "has ended") })
+		// The session that a request was given ended with it, or its record would be open still.
+		want(t, "outcome of a session", s.chained("second", "call", "session").Outcome, "ok")
+	})
+	t.Run("its own memory", func(t *testing.T) {
+		mustContain(t, "the answer", s.get("/eat", 200), "Error: ", "memory")
+		want(t, "its outcome", s.chained("second", "call", "eat").Outcome, "exceededMemory")
+		want(t, "the next call", strings.TrimSpace(s.get("/call", 200)), "3")
 	})
 	t.Run("a circle", func(t *testing.T) {
 		mustContain(t, "the answer", s.get("/circle", 200), "more than 16 deep", "first, second, first")

@@ -32,6 +32,28 @@ export class Counter extends DurableObject<Env> {
 	async through(fn: (x: number) => Promise<number>): Promise<number> {
 		return await fn(20);
 	}
+	// What an actor's code was given lasts from event to event.
+	#kept: any;
+	async keep(): Promise<string> {
+		this.#kept = await this.env.NEXT.session();
+		return "kept";
+	}
+	async use(what: string): Promise<string[]> {
+		return await this.#kept.say(what);
+	}
+	// A function of a caller that has gone.
+	#callback: any;
+	remember(fn: any): string {
+		this.#callback = fn.dup();
+		return "remembered";
+	}
+	async recall(): Promise<string> {
+		try {
+			return await this.#callback();
+		} catch (e: any) {
+			return e.message;
+		}
+	}
 }
 
 export class Named extends WorkerEntrypoint<Env> {
@@ -74,6 +96,10 @@ export default class extends WorkerEntrypoint<Env> {
 	spin(): never {
 		for (;;);
 	}
+	eat(): number {
+		const all = [];
+		for (;;) all.push("x".repeat(1 << 20) + all.length);
+	}
 	async fetch(request: Request): Promise<Response> {
 		const url = new URL(request.url);
 		if (url.hostname === "inner") {
@@ -104,6 +130,11 @@ export default class extends WorkerEntrypoint<Env> {
 				const actor = (this.ctx as any).exports.Counter.getByName("one");
 				return [await actor.add(2), await actor.session().say("hi"), await actor.through((x: number) => x + 1)];
 			},
+			"/eat": () => this.env.NEXT.eat(),
+			"/keep": () => (this.ctx as any).exports.Counter.getByName("two").keep(),
+			"/use": () => (this.ctx as any).exports.Counter.getByName("two").use("later"),
+			"/remember": () => (this.ctx as any).exports.Counter.getByName("two").remember(() => "called back"),
+			"/recall": () => (this.ctx as any).exports.Counter.getByName("two").recall(),
 			"/foreign": () => this.env.COUNTER.getByName("one").add(1),
 		};
 		try {
