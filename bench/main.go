@@ -21,7 +21,7 @@ Measures Gatehouse against workerd, plain Coraza and plain Caddy in interleaved 
 ratios. Ends with status 1 when a floor is missed or an answer is wrong.
 
 Examples:
-  make bench                                        every scenario, about 7 minutes
+  make bench                                        every scenario, about 12 minutes
   make bench ARGS="--only counter,hello --rounds 3" two of them, in a hurry
   make bench ARGS="--json" > bench.json             every round's figures, for a program
   make bench ARGS="--list"                          the scenarios and what each does

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,13 +28,14 @@ type report struct {
 }
 
 type scenarioReport struct {
-	Name        string            `json:"name"`
-	About       string            `json:"about"`
-	Connections int               `json:"connections"`
-	Sides       []sideReport      `json:"sides"`
-	Peer        string            `json:"peer,omitempty"`   // whom the ratios are to
-	Ratios      map[string]spread `json:"ratios,omitempty"` // Gatehouse's figure over the peer's
-	Floors      []floorReport     `json:"floors,omitempty"`
+	Name        string       `json:"name"`
+	About       string       `json:"about"`
+	Connections int          `json:"connections"`
+	Sides       []sideReport `json:"sides"`
+	Peer        string       `json:"peer,omitempty"` // whom the ratios are to
+	// Ratios are Gatehouse's figures over the peer's, for each way in which Gatehouse took part.
+	Ratios map[string]map[string]spread `json:"ratios,omitempty"`
+	Floors []floorReport                `json:"floors,omitempty"`
 }
 
 type sideReport struct {
@@ -43,6 +45,7 @@ type sideReport struct {
 }
 
 type floorReport struct {
+	Side   string  `json:"side"`
 	Figure string  `json:"figure"`
 	Least  float64 `json:"at_least,omitempty"`
 	Most   float64 `json:"at_most,omitempty"`
@@ -66,13 +69,20 @@ func (r *report) add(s scenario, results map[string][]round) {
 			out.Sides = append(out.Sides, sideReport{Name: name, Figures: spreads(rounds), Rounds: rounds})
 		}
 	}
-	ours, theirs := results[s.sides[0]], results[s.sides[1]]
-	if len(ours) > 0 && len(theirs) > 0 {
-		out.Peer = s.sides[1]
-		out.Ratios = ratios(ours, theirs)
-		for _, f := range s.floors {
-			ratio := out.Ratios[f.figure].Median
-			out.Floors = append(out.Floors, floorReport{f.figure, f.least, f.most, ratio, f.keeps(ratio)})
+	theirs := results[s.sides[1]]
+	for _, name := range s.sides {
+		if ours := results[name]; isGatehouse(name) && len(ours) > 0 && len(theirs) > 0 {
+			if out.Peer = s.sides[1]; out.Ratios == nil {
+				out.Ratios = map[string]map[string]spread{}
+			}
+			out.Ratios[name] = ratios(ours, theirs)
+		}
+	}
+	for _, f := range s.floors {
+		name := cmp.Or(f.side, "gatehouse")
+		if measured, ok := out.Ratios[name]; ok {
+			ratio := measured[f.figure].Median
+			out.Floors = append(out.Floors, floorReport{name, f.figure, f.least, f.most, ratio, f.keeps(ratio)})
 		}
 	}
 	r.Scenarios = append(r.Scenarios, out)
@@ -132,10 +142,14 @@ func (s scenarioReport) write(text *strings.Builder) {
 		fmt.Fprintln(table)
 		loud = loud || side.Figures["others"].Median > noisy
 	}
-	if s.Peer != "" {
-		fmt.Fprintf(table, "  x %s", s.Peer)
+	for _, side := range s.Sides {
+		measured, ok := s.Ratios[side.Name]
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(table, "  %s / %s", side.Name, s.Peer)
 		for _, f := range figures {
-			if ratio, ok := s.Ratios[f.name]; ok {
+			if ratio, ok := measured[f.name]; ok {
 				fmt.Fprintf(table, "\t%.2f (%.2f..%.2f)", ratio.Median, ratio.Min, ratio.Max)
 			}
 		}
@@ -171,7 +185,7 @@ func (f floorReport) String() string {
 	if f.Least > 0 {
 		bound = fmt.Sprintf("at least %gx", f.Least)
 	}
-	return fmt.Sprintf("%s %s the peer's: %.2fx, %s", f.Figure, bound, f.Ratio, verdict)
+	return fmt.Sprintf("%s of %s %s the peer's: %.2fx, %s", f.Figure, f.Side, bound, f.Ratio, verdict)
 }
 
 // describeMachine names what the figures were taken on, without anything that identifies the machine.

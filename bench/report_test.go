@@ -47,9 +47,9 @@ func TestFloors(t *testing.T) {
 		held     bool
 		line     string
 	}{
-		{"rate kept round by round", counter, measured([2]float64{400, 1}, [2]float64{800, 1}, [2]float64{100, 1}), true, "rate at least 4x the peer's: 4.00x, held"},
+		{"rate kept round by round", counter, measured([2]float64{400, 1}, [2]float64{800, 1}, [2]float64{100, 1}), true, "rate of gatehouse at least 4x the peer's: 4.00x, held"},
 		{"rate missed", counter, measured([2]float64{399, 1}, [2]float64{700, 1}, [2]float64{500, 1}), false, "3.99x, MISSED"},
-		{"cost kept", hello, measured([2]float64{1, 12}, [2]float64{1, 24}, [2]float64{1, 99}), true, "cpu at most 1.2x the peer's: 1.20x, held"},
+		{"cost kept", hello, measured([2]float64{1, 12}, [2]float64{1, 24}, [2]float64{1, 99}), true, "cpu of gatehouse at most 1.2x the peer's: 1.20x, held"},
 		{"cost missed", hello, measured([2]float64{1, 13}, [2]float64{1, 26}, [2]float64{1, 1}), false, "1.30x, MISSED"},
 	}
 	for _, test := range tests {
@@ -63,7 +63,7 @@ func TestFloors(t *testing.T) {
 			if err := r.writeText(&text); err != nil {
 				t.Fatal(err)
 			}
-			for _, part := range []string{test.line, "x workerd", "gatehouse"} {
+			for _, part := range []string{test.line, "gatehouse / workerd", "gatehouse"} {
 				if !strings.Contains(text.String(), part) {
 					t.Errorf("the text lacks %q:\n%s", part, text.String())
 				}
@@ -79,6 +79,20 @@ func TestFloors(t *testing.T) {
 				t.Errorf("read back as %+v", back)
 			}
 		})
+	}
+
+	// A floor may be for another of Gatehouse's sides, and is left out when that side is.
+	cells := scenario{name: "hello", sides: []string{"gatehouse", "workerd", "cells"}, floors: []floor{{side: "cells", figure: "cpu", most: 1.8}}}
+	for _, test := range []struct {
+		side string
+		cpu  float64
+		held bool
+	}{{"cells", 18, true}, {"cells", 19, false}, {"gatehouse", 99, true}} {
+		r := &report{}
+		r.add(cells, map[string][]round{test.side: measured([2]float64{1, test.cpu}), "workerd": measured([2]float64{1, 10})})
+		if r.held() != test.held {
+			t.Errorf("%s at %v: held %v, want %v", test.side, test.cpu, r.held(), test.held)
+		}
 	}
 
 	r := &report{}

@@ -21,7 +21,7 @@ type scenario struct {
 	name, about string
 	connections int
 	// sides that take part, by name. The first is Gatehouse, the second the peer that ratios are taken to; the
-	// others are there for reference.
+	// others are Gatehouse set up in another way, or there for reference.
 	sides []string
 	// request appends the whole request a to buf. Paths, ids and values differ from one to the next, so that no
 	// cache of answers helps.
@@ -39,6 +39,7 @@ type scenario struct {
 
 // floor is what a ratio of Gatehouse's figure to the peer's must keep.
 type floor struct {
+	side   string // which Gatehouse; "gatehouse" when empty
 	figure string // a name in figures
 	least  float64
 	most   float64 // one of the two is set
@@ -57,22 +58,28 @@ const (
 var scenarios = []scenario{
 	{
 		name: "hello", about: "a fixed answer from JavaScript, in a fresh runtime for each request at Gatehouse", connections: 16,
-		sides: []string{"gatehouse", "workerd", "caddy"},
-		request: func(buf []byte, a ask) []byte {
-			return get(buf, "/greeting/", a.n, plainHeaders)
-		},
-		check:  wantBody("hello"),
-		floors: []floor{{figure: "cpu", most: 1.2}},
+		sides:   []string{"gatehouse", "workerd", "cells", "reuse", "caddy"},
+		request: getGreeting,
+		check:   wantBody("hello"),
+		floors:  []floor{{figure: "cpu", most: 1.2}, {side: "cells", figure: "cpu", most: 1.8}},
+	},
+	{
+		name: "loader", about: "the first answer of an isolate that has answered nobody; workerd loads the worker anew each time", connections: 1,
+		sides:   []string{"gatehouse", "workerd", "cells"},
+		request: getGreeting,
+		check:   wantBody("hello"),
+		floors:  []floor{{figure: "p50", most: 0.2}},
 	},
 	{
 		name: "json", about: "an order of 1 KB as JSON in, worked out in JavaScript, JSON out", connections: 16,
 		sides:   []string{"gatehouse", "workerd"},
 		request: postOrder,
 		check:   checkOrder,
+		floors:  []floor{{figure: "cpu", most: 2.5}},
 	},
 	{
 		name: "counter", about: "a durable counter for each of 64 ids, answered when it is on the disk", connections: 64,
-		sides: []string{"gatehouse", "workerd"}, ids: 64,
+		sides: []string{"gatehouse", "workerd", "cells", "reuse"}, ids: 64,
 		request: func(buf []byte, a ask) []byte {
 			return get(buf, "/?agent_id=agent-", uint64(a.conn+a.seq)%64, plainHeaders)
 		},
@@ -88,6 +95,13 @@ var scenarios = []scenario{
 		check: func(a ask, status int, body []byte) error {
 			return wantBody("the origin has /catalogue/part?number="+strconv.FormatUint(a.n, 10))(a, status, body)
 		},
+		floors: []floor{{figure: "rate", least: 1}},
+	},
+	{
+		name: "fib", about: "fib(25) in plain JavaScript, which workerd compiles", connections: 2,
+		sides:   []string{"gatehouse", "workerd"},
+		request: getGreeting,
+		check:   wantBody("75025"),
 	},
 	{
 		name: "waf_get", about: "the WAF on a browser's GET", connections: 2,
@@ -106,6 +120,8 @@ var scenarios = []scenario{
 		attack:  appendPost(nil, []byte(`{"customer":"`+attackValue+`","items":[]}`)),
 	},
 }
+
+func getGreeting(buf []byte, a ask) []byte { return get(buf, "/greeting/", a.n, plainHeaders) }
 
 // get appends a GET of path followed by the number.
 func get(buf []byte, path string, number uint64, headers string) []byte {

@@ -93,7 +93,7 @@ func (b *bench) wants(side string) bool {
 // build compiles the servers that are written in Go.
 func (b *bench) build(ctx context.Context) error {
 	packages := map[string]bool{
-		"./cmd/caddy":         b.wants("gatehouse"),
+		"./cmd/caddy":         b.wants("gatehouse") || b.wants("cells") || b.wants("reuse"),
 		"./bench/plaincoraza": b.wants("coraza") || b.wants("caddy"),
 		"./bench/origin":      slices.ContainsFunc(b.chosen(), func(s scenario) bool { return s.origin }),
 	}

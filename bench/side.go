@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strconv"
 )
 
 // command is how a server is started.
@@ -23,16 +24,16 @@ type side struct {
 }
 
 var sides = []side{
-	{"gatehouse", func(b *bench, scenario, addr, data, origin string) command {
-		return b.caddy("caddy", filepath.Join("gatehouse", scenario), addr, data, origin)
-	}},
+	{"gatehouse", gatehouse("inprocess", 1)},
 	{"workerd", func(b *bench, scenario, addr, data, origin string) command {
-		args := []string{"serve", filepath.Join(b.source, "workerd", scenario+".capnp"), "config", "--socket-addr=http=" + addr}
+		args := []string{"serve", "--experimental", filepath.Join(b.source, "workerd", scenario+".capnp"), "config", "--socket-addr=http=" + addr}
 		if scenario == "counter" {
 			args = append(args, "--directory-path=store="+data)
 		}
 		return command{path: b.workerd(), args: args, env: []string{"BENCH_ORIGIN_URL=http://" + origin}}
 	}},
+	{"cells", gatehouse("process", 1)},
+	{"reuse", gatehouse("inprocess", 1000)},
 	{"coraza", func(b *bench, scenario, addr, data, origin string) command {
 		return b.caddy("plaincoraza", filepath.Join("caddy", scenario), addr, data, origin)
 	}},
@@ -40,6 +41,22 @@ var sides = []side{
 		return b.caddy("plaincoraza", filepath.Join("caddy", scenario), addr, data, origin)
 	}},
 }
+
+// gatehouse returns how Gatehouse runs a scenario with the agents' code where isolation says, and with runtimes that serve
+// so many requests.
+func gatehouse(isolation string, reuse int) func(b *bench, scenario, addr, data, origin string) command {
+	return func(b *bench, scenario, addr, data, origin string) command {
+		if scenario == "loader" {
+			scenario = "hello" // a fresh runtime for each request is what it does
+		}
+		c := b.caddy("caddy", filepath.Join("gatehouse", scenario), addr, data, origin)
+		c.env = append(c.env, "BENCH_ISOLATION="+isolation, "BENCH_REUSE="+strconv.Itoa(reuse))
+		return c
+	}
+}
+
+// isGatehouse reports whether a side is Gatehouse, in one way or another.
+func isGatehouse(side string) bool { return side == "gatehouse" || side == "cells" || side == "reuse" }
 
 func sideNames() []string {
 	var names []string
