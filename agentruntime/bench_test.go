@@ -3,7 +3,9 @@ package agentruntime
 import (
 	"context"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,5 +160,52 @@ func BenchmarkIdleActor(b *testing.B) {
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "B/actor")
 	for _, x := range actors {
 		x.Close(nil)
+	}
+}
+
+// BenchmarkIdleRuntime reports the memory that a runtime keeps that has evaluated a small module and serves nobody: with every
+// Web API in reach, with each of them touched once, and with the first promise made.
+func BenchmarkIdleRuntime(b *testing.B) {
+	names := slices.Sorted(maps.Keys(globals))
+	touch := func(r *realm) {
+		for _, name := range names {
+			_ = r.rt.GlobalObject().Get(name)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		with func(*realm)
+	}{
+		{"in reach", func(*realm) {}},
+		{"a promise made", func(r *realm) { r.newPromise() }},
+		{"all touched", touch},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			a := newAgent(b, `export default { fetch() { return new Response("hello") } }`, Config{})
+			limits := a.limits
+			var before, after runtime.MemStats
+			kept := make([]*realm, 0, b.N)
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			for range b.N {
+				r := a.newRealm()
+				inv := r.newInvocation(context.Background(), &testHost{}, &limits, limits.Wall)
+				r.home, r.first = &inv.home, inv
+				r.loop.run(task{scope: &inv.home, run: func() {
+					r.evaluate(func(err error) {
+						if err != nil {
+							b.Error(err)
+						}
+						c.with(r)
+					})
+				}})
+				kept = append(kept, r)
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "B/runtime")
+			b.ReportMetric(float64(len(names)), "globals")
+			runtime.KeepAlive(kept)
+		})
 	}
 }
