@@ -18,7 +18,7 @@ import (
 // reportDescriptor is the number in the cell of the descriptor that its sandbox reports over; the socket is the one before.
 const reportDescriptor = 4
 
-// launch starts a process that has nothing but its socket and its sandbox's: no environment, no standard input or output. It
+// launch starts a process that has nothing but its socket and its sandbox's: no environment to speak of, no standard input or output. It
 // ends with the gateway, however that ends.
 func (p *Pool) launch() (*process, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -51,7 +51,8 @@ func (p *Pool) launch() (*process, error) {
 	err = c.box.Start(func(attr *syscall.SysProcAttr) (int, error) {
 		c.cmd = exec.Command(program, args...)
 		c.cmd.Args[0] = "gatehouse"
-		c.cmd.Env, c.cmd.Dir = []string{}, "/"
+		// A build with cgo has the C library's allocator in it, which would look for the number of processors in files.
+		c.cmd.Env, c.cmd.Dir = []string{"MALLOC_ARENA_MAX=1"}, "/"
 		c.cmd.Stderr, c.cmd.ExtraFiles = said, []*os.File{far, c.box.File()}
 		c.cmd.SysProcAttr = attr
 		if err := c.cmd.Start(); err != nil {

@@ -144,7 +144,7 @@ func (w *worker) actorEvent(x *wire.Exchange, op byte, d *wire.Decoder) error {
 	case start == nil:
 		go v.alarm()
 	default:
-		go v.run(start)
+		w.crew.do(func() { v.run(start) })
 	}
 	return nil
 }

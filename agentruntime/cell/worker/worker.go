@@ -45,7 +45,7 @@ func Main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	w := &worker{conn: conn, actors: map[uint64]*actor{}}
+	w := &worker{conn: conn, crew: newCrew(), actors: map[uint64]*actor{}}
 	conn.Note(wire.NewMessage(wire.NoteReady))
 	// Not on this goroutine: while the program's packages are initialized it is bound to a thread, and each wake of it is one
 	// of that thread.
@@ -65,6 +65,7 @@ type worker struct {
 	agent  atomic.Pointer[agentruntime.Agent]
 	loaded bool
 	live   atomic.Int64 // invocations under way
+	crew   *crew
 
 	mu     sync.Mutex
 	actors map[uint64]*actor
@@ -127,7 +128,7 @@ func (w *worker) Opened(x *wire.Exchange, op byte, payload []byte) error {
 	if err := d.End(); err != nil {
 		return err
 	}
-	go v.run(start)
+	w.crew.do(func() { v.run(start) })
 	return nil
 }
 
