@@ -180,7 +180,7 @@ func (x *Actor) Call(ctx context.Context, host Host, call Call) *Invocation {
 // outcome is empty if none was due. An error says that the handler could not be run to its end: the alarm stays.
 func (x *Actor) Alarm(ctx context.Context, host Host) (Report, error) {
 	ran := false
-	inv := x.event(ctx, host, alarmWall, func(inv *Invocation) {
+	inv := x.event(ctx, host, AlarmWall, func(inv *Invocation) {
 		info, due := x.storage.AlarmStarted()
 		if !due {
 			inv.answer(nil, Value{})

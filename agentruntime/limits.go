@@ -33,7 +33,8 @@ type Limits struct {
 const (
 	// waitUntilWall is how long waitUntil may keep an invocation after its answer.
 	waitUntilWall = 30 * time.Second
-	alarmWall     = 15 * time.Minute
+	// AlarmWall is Limits.Wall for an alarm.
+	AlarmWall = 15 * time.Minute
 )
 
 // WithDefaults returns the limits with the defaults in place of what is zero.

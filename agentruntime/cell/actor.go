@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/wire"
@@ -222,7 +223,7 @@ func (x *Actor) event(ctx context.Context, host agentruntime.Host, op byte, put 
 	e.Uint(x.x.ID())
 	body := put(e)
 	v := x.cell.invocation(ctx, host, x)
-	v.start(e, body)
+	v.start(op, e, body)
 	return v
 }
 
@@ -247,5 +248,12 @@ func (x *Actor) Close(reason error) {
 	e := wire.NewEncoder()
 	e.Error(reason)
 	x.x.Cancel(e)
+	late := time.AfterFunc(closeWithin, func() {
+		x.cell.end(&Died{Outcome: agentruntime.OutcomeException, Text: "it did not close an actor", Err: ErrEnded})
+	})
+	defer late.Stop()
 	<-x.gone
 }
+
+// closeWithin is how long a cell may take to close an actor.
+const closeWithin = 10 * time.Second

@@ -122,6 +122,9 @@ func (a *Agent) load() (*process, wire.Loaded, error) {
 		err = a.held(c.box.InForce(found.InForce))
 	}
 	if err == nil {
+		c.mu.Lock()
+		c.loaded = time.Now()
+		c.mu.Unlock()
 		return c, found, nil
 	}
 	var refused *agentruntime.CompileError
@@ -168,7 +171,7 @@ func (a *Agent) acquire(ctx context.Context) (*process, error) {
 func (a *Agent) restart() *starting {
 	s := &starting{done: make(chan struct{})}
 	a.starting = s
-	a.pool.work.Go(func() {
+	begun := a.pool.background(func() {
 		c, _, err := a.load()
 		a.mu.Lock()
 		s.cell, s.err = c, err
@@ -182,8 +185,15 @@ func (a *Agent) restart() *starting {
 			c.retire()
 		}
 	})
+	if !begun {
+		a.starting, s.err = nil, errPoolClosed
+		close(s.done)
+	}
 	return s
 }
+
+// restartAfter is how long a cell must have lived to be replaced before it is needed.
+const restartAfter = time.Second
 
 // left is told that a cell of the agent's has ended. One that was in use is replaced at once.
 func (a *Agent) left(c *process, wanted bool) {
@@ -193,7 +203,11 @@ func (a *Agent) left(c *process, wanted bool) {
 		return
 	}
 	a.current = nil
-	if !a.closed && wanted && a.pool.ctx.Err() == nil && a.starting == nil {
+	c.mu.Lock()
+	lived := time.Since(c.loaded)
+	c.mu.Unlock()
+	// Code that cannot live is not started over and over: the next event does it.
+	if !a.closed && wanted && a.starting == nil && lived > restartAfter {
 		a.restart()
 	}
 }

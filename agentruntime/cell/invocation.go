@@ -22,7 +22,8 @@ type Invocation struct {
 	ctx   context.Context // of the caller; what code asks for ends with it
 	actor *Actor          // nil for an event of the agent's own
 	begun time.Time
-	said  int // bytes of what was emitted
+	wall  time.Duration // until the answer, as the cell is to hold it
+	said  int           // bytes of what was emitted
 
 	mu       sync.Mutex
 	answered bool // by the cell
@@ -98,7 +99,7 @@ func (a *Agent) begin(ctx context.Context, host agentruntime.Host, op byte, put 
 	e := wire.NewMessage(op)
 	body := put(c, e)
 	v := c.invocation(ctx, host, nil)
-	v.start(e, body)
+	v.start(op, e, body)
 	return v
 }
 
@@ -122,8 +123,9 @@ func (c *process) invocation(ctx context.Context, host agentruntime.Host, a *Act
 }
 
 // start sends the event. The cell is held for it.
-func (v *Invocation) start(e *wire.Encoder, body io.ReadCloser) {
+func (v *Invocation) start(op byte, e *wire.Encoder, body io.ReadCloser) {
 	c := v.cell
+	v.wall = wall(c, op)
 	c.events.Add(1)
 	_, err := c.conn.Begin(e, v, func(x *wire.Exchange) {
 		v.x = x
@@ -140,6 +142,25 @@ func (v *Invocation) start(e *wire.Encoder, body io.ReadCloser) {
 		go v.lost()
 	}
 }
+
+// wall is the limit on the time until an event's answer.
+func wall(c *process, op byte) time.Duration {
+	limits := c.agent.Load().cfg.Limits
+	if op == wire.OpActorAlarm {
+		return agentruntime.AlarmWall
+	}
+	return limits.Wall + 2*limits.Startup // the module is evaluated first
+}
+
+// overdue reports whether the cell should have answered long ago, or does not end what was given up.
+func (v *Invocation) overdue(now time.Time) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.answered && now.Sub(v.begun) > v.wall+answerWithin
+}
+
+// answerWithin is how much later than its limits a cell may answer.
+const answerWithin = 3 * time.Second
 
 // keepOpen is a request's body, which whoever began the invocation closes.
 type keepOpen struct{ io.Reader }

@@ -76,6 +76,17 @@ func (p *Pool) Close() {
 
 var errPoolClosed = errors.New("cell: the pool is closed")
 
+// background runs fn on a goroutine that Close waits for; not once the pool is closed.
+func (p *Pool) background(fn func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.work.Go(fn)
+	return true
+}
+
 // take gives a started process without code, and has another one started in its place.
 func (p *Pool) take() (*process, error) {
 	p.mu.Lock()
@@ -127,16 +138,17 @@ func (p *Pool) start() (*process, error) {
 	if p.closed {
 		p.mu.Unlock()
 		c.end(errPoolClosed)
+		c.run()
 		return nil, errPoolClosed
 	}
 	p.all[c] = struct{}{}
-	p.mu.Unlock()
 	p.work.Go(func() {
 		c.run()
 		p.mu.Lock()
 		delete(p.all, c)
 		p.mu.Unlock()
 	})
+	p.mu.Unlock()
 	select {
 	case <-c.ready:
 		return c, nil

@@ -33,10 +33,13 @@ type process struct {
 
 	events atomic.Int64 // invocations under way
 	asks   atomic.Int64 // what it has asked for and was not answered yet
+	held   atomic.Int64 // bytes of those requests
+	reads  chan struct{}
 
 	refusals atomic.Int64 // system calls that the kernel refused it
 
 	mu      sync.Mutex
+	loaded  time.Time // when it had its agent's code
 	refs    int // invocations and actors
 	idle    time.Time
 	live    map[uint64]*Invocation

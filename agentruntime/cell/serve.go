@@ -13,12 +13,25 @@ import (
 // the limits of its invocations.
 const maxAsks = 20_000
 
+// maxHeld is how many bytes the messages of the requests under way may have: several times what an agent may hold by default.
+const maxHeld = 512 << 20
+
+// heavy is how many reads of a cell, whose answers may be large, are under way at once. Others wait.
+const heavy = 8
+
+// heavily waits until one more heavy read may begin. The function returned ends it.
+func (c *process) heavily() (done func()) {
+	c.reads <- struct{}{}
+	return func() { <-c.reads }
+}
+
 // ask is one request of a cell.
 type ask struct {
 	wire.Unexpected
 	c      *process
 	x      *wire.Exchange
 	cancel context.CancelFunc
+	size   int64 // of its message
 }
 
 // Canceled gives the request up.
@@ -34,6 +47,7 @@ func (q *ask) end() {
 	q.cancel()
 	q.x.End()
 	q.c.asks.Add(-1)
+	q.c.held.Add(-q.size)
 }
 
 // Opened takes a request of the cell. What it is asked for decides who answers: the Host of the invocation, or the storage
@@ -43,8 +57,10 @@ func (c *process) Opened(x *wire.Exchange, op byte, payload []byte) error {
 	if c.asks.Add(1) > maxAsks {
 		return wire.Malformed("more than %d requests at once", maxAsks)
 	}
-	q := &ask{c: c, x: x, cancel: func() {}}
-	x.Accept(q)
+	q := &ask{c: c, x: x, size: int64(len(payload))}
+	if c.held.Add(q.size) > maxHeld {
+		return wire.Malformed("requests of more than %d bytes at once", maxHeld)
+	}
 	switch op {
 	case wire.OpGet, wire.OpScan, wire.OpCommit:
 		return q.storage(op, &d)
@@ -56,6 +72,7 @@ func (c *process) Opened(x *wire.Exchange, op byte, payload []byte) error {
 	host, ctx := c.asker(invocation, actor)
 	whole := ctx
 	ctx, q.cancel = context.WithCancel(ctx)
+	x.Accept(q)
 	var answer func()
 	switch op {
 	case wire.OpHostFetch:
@@ -69,6 +86,7 @@ func (c *process) Opened(x *wire.Exchange, op byte, payload []byte) error {
 		target, call := d.Target(), d.Call(c.conn)
 		answer = func() {
 			v, err := host.Call(ctx, target, call)
+			c.conn.Room(unread)
 			reply(q, v, err, func(e *wire.Encoder, v agentruntime.Value) { e.Value(c.conn, v) })
 		}
 	case wire.OpHostConnect:
@@ -80,8 +98,10 @@ func (c *process) Opened(x *wire.Exchange, op byte, payload []byte) error {
 	case wire.OpHostKV:
 		kv := d.KVOp()
 		answer = func() {
+			defer c.heavily()()
 			v, err := host.KV(ctx, kv)
 			reply(q, v, err, (*wire.Encoder).KVResult)
+			c.conn.Room(unread)
 		}
 	case wire.OpHostLimit:
 		binding, key := d.String(), d.String()
@@ -165,6 +185,7 @@ func (q *ask) storage(op byte, d *wire.Decoder) error {
 		q.c.lied("the storage of an actor that is not in it")
 	}
 	ctx, q.cancel = context.WithCancel(ctx)
+	q.x.Accept(q)
 	var answer func()
 	switch op {
 	case wire.OpGet:
@@ -204,14 +225,17 @@ func nothing(*wire.Encoder, struct{}) {}
 const (
 	// partSize is about how many bytes of a read travel in one frame.
 	partSize = 1 << 20
-	// scanStep is how many entries are read at once, so that a large actor is never in memory whole.
-	scanStep = 128
+	// scanStep is how many entries are read at first, so that a large actor is never in memory whole. Where they are small,
+	// more are read at once from then on, at most scanMost.
+	scanStep = 16
+	scanMost = 1024
 	// unread is how many bytes may wait for a cell to read them before a read goes on.
 	unread = 4 << 20
 )
 
 // get reads keys, a few at a time.
 func (q *ask) get(ctx context.Context, a *Actor, keys []string) {
+	defer q.c.heavily()()
 	for {
 		step := min(len(keys), 8)
 		values, err := a.backend.Get(ctx, keys[:step])
@@ -228,11 +252,12 @@ func (q *ask) get(ctx context.Context, a *Actor, keys []string) {
 
 // scan reads a range, in steps.
 func (q *ask) scan(ctx context.Context, a *Actor, r durable.Range) {
-	left := r.Limit
+	defer q.c.heavily()()
+	left, step := r.Limit, scanStep
 	for {
-		r.Limit = scanStep
+		r.Limit = step
 		if left > 0 {
-			r.Limit = min(left, scanStep)
+			r.Limit = min(left, step)
 		}
 		entries, err := a.backend.Scan(ctx, r)
 		last := err != nil || len(entries) < r.Limit || left > 0 && left == len(entries)
@@ -258,6 +283,15 @@ func (q *ask) scan(ctx context.Context, a *Actor, r durable.Range) {
 		}
 		if left > 0 {
 			left -= len(entries)
+		}
+		total := 0
+		for _, x := range entries {
+			total += len(x.Key) + len(x.Value)
+		}
+		if total < partSize/4 {
+			step = min(4*step, scanMost)
+		} else if total > partSize {
+			step = scanStep
 		}
 		next := entries[len(entries)-1].Key
 		if r.Reverse {

@@ -40,7 +40,7 @@ func (p *Pool) launch() (*process, error) {
 	}
 	c := &process{
 		pool: p, said: &head{whole: make(chan struct{})}, ready: make(chan struct{}), gone: make(chan struct{}),
-		live: map[uint64]*Invocation{}, actors: map[uint64]*Actor{},
+		live: map[uint64]*Invocation{}, actors: map[uint64]*Actor{}, reads: make(chan struct{}, heavy),
 	}
 	c.box, err = sandbox.New(sandbox.Config{Memory: agentruntime.Limits{}.WithDefaults().Memory + hardOverhead, Refused: c.refused})
 	if err != nil {
@@ -72,6 +72,6 @@ func (p *Pool) launch() (*process, error) {
 		errs.Close()
 		return nil, errors.Join(fmt.Errorf("cell: start a process: %w", err), c.box.Close())
 	}
-	p.work.Go(func() { c.said.drain(errs) })
+	go c.said.drain(errs) // run waits for it
 	return c, nil
 }

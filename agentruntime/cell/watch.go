@@ -71,11 +71,18 @@ func (c *process) look(now time.Time) {
 	}
 	c.mu.Lock()
 	due := c.pinged.IsZero() && now.Sub(c.lastPing) > pingEvery
+	late := false
 	if due {
 		c.pinged, c.lastPing = now, now
+		for _, v := range c.live {
+			late = late || v.overdue(now)
+		}
 	}
 	c.mu.Unlock()
-	if due {
+	switch {
+	case late:
+		c.end(&Died{Outcome: agentruntime.OutcomeExceededWallTime, Text: "it did not hold an event to its limit on time", Err: agentruntime.ErrExceededWall})
+	case due:
 		c.conn.Note(wire.NewMessage(wire.NotePing))
 	}
 }

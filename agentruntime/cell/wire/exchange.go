@@ -64,7 +64,15 @@ func (x *Exchange) ID() uint64 { return x.id }
 func (x *Exchange) Conn() *Conn { return x.conn }
 
 // Accept says who takes what comes. Only from Opener.Opened.
-func (x *Exchange) Accept(to Receiver) { x.to = to }
+func (x *Exchange) Accept(to Receiver) {
+	x.mu.Lock()
+	x.to = to
+	lost := x.lost
+	x.mu.Unlock()
+	if lost != nil {
+		to.Lost(lost)
+	}
+}
 
 // Answer sends the answer, once.
 func (x *Exchange) Answer(e *Encoder) { x.conn.send(kindAnswer, x.id, e, false) }
@@ -109,7 +117,7 @@ func (x *Exchange) lose(err error) {
 		return
 	}
 	x.ended, x.lost = true, err
-	in, out := x.in, x.out
+	in, out, to := x.in, x.out, x.to
 	x.mu.Unlock()
 	if in != nil {
 		in.detach(err)
@@ -117,8 +125,8 @@ func (x *Exchange) lose(err error) {
 	if out != nil {
 		out.stop(err)
 	}
-	if x.to != nil {
-		x.to.Lost(err)
+	if to != nil {
+		to.Lost(err)
 	}
 }
 
