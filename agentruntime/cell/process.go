@@ -40,7 +40,7 @@ type process struct {
 
 	mu      sync.Mutex
 	loaded  time.Time // when it had its agent's code
-	refs    int // invocations and actors
+	refs    int       // invocations and actors
 	idle    time.Time
 	live    map[uint64]*Invocation
 	actors  map[uint64]*Actor
