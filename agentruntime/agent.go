@@ -62,6 +62,7 @@ type Agent struct {
 	reuse  int
 	spares int
 	ready  ready
+	wasm   wasmEngine
 }
 
 // quickStart is the evaluation time up to which a module is evaluated and its handler called in one measured turn.

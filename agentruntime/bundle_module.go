@@ -52,6 +52,9 @@ func (s *moduleSource) plugin() api.Plugin {
 		})
 		b.OnLoad(api.OnLoadOptions{Filter: `.`, Namespace: "file"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 			s.note(a.Path)
+			if strings.HasSuffix(a.Path, ".wasm") {
+				return loadWasm(a.Path)
+			}
 			return api.OnLoadResult{}, nil
 		})
 	}}

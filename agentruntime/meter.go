@@ -23,6 +23,8 @@ type meter struct {
 	inv     *Invocation // whose turn it is; set between turns
 	// deaf, if not nil, is called once when a turn goes on after its interrupt.
 	deaf func(Host)
+	// interrupted, if not nil, is told of an interrupt for what runs outside of the engine.
+	interrupted func()
 }
 
 // obedience is how much CPU time a turn may go on after its interrupt before it counts as deaf.
@@ -98,10 +100,20 @@ func (m *meter) check() {
 func (m *meter) stop(used time.Duration, reason error) {
 	m.tripped = true
 	m.rt.Interrupt(reason)
+	if m.interrupted != nil {
+		m.interrupted()
+	}
 	if m.deaf != nil {
 		m.budget, m.grace = used+obedience, 0
 		m.timer.Reset(obedience)
 	}
+}
+
+// onInterrupt has fn called, on any goroutine, when a turn is interrupted.
+func (m *meter) onInterrupt(fn func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.interrupted = fn
 }
 
 // halt interrupts the turn of rt that runs now, if one does, for another reason than CPU time. Safe from any goroutine.

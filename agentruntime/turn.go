@@ -174,6 +174,9 @@ func (r *realm) retire() {
 		t.stop()
 	}
 	r.timers = nil
+	if web := r.webAPI; web != nil && web.wasm != nil {
+		web.wasm.close()
+	}
 }
 
 // track follows the promises that were rejected while nobody listened.

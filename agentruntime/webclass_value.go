@@ -26,6 +26,7 @@ type webState struct {
 
 	// computing has room for the one slow computation that may run.
 	computing chan struct{}
+	wasm      *wasmState // made at first use
 }
 
 // reactions are what waits for a promise; nil functions do nothing.

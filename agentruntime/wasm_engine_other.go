@@ -1,0 +1,5 @@
+//go:build !linux
+
+package agentruntime
+
+func machineCodeAllowed() bool { return true }
