@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ type wasmCode struct {
 	once     sync.Once
 	module   *wasmbinary.Module
 	compiled wazero.CompiledModule
-	host     wazero.CompiledModule // the imported functions, nil for none
+	host     api.Module // the imported functions, nil for none
 	err      error
 }
 
@@ -140,6 +141,9 @@ func newWasmRuntime() wazero.Runtime {
 	return wazero.NewRuntimeWithConfig(context.Background(), config)
 }
 
+// wasmConfig is that of every instance: it has no name, nothing is called by itself, and nothing of the world is there.
+var wasmConfig = wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader)
+
 func (c *wasmCode) build(rt wazero.Runtime) (err error) {
 	defer func() {
 		if x := recover(); x != nil { // the compiler gives up this way on what it cannot do
@@ -176,7 +180,11 @@ func (c *wasmCode) build(rt wazero.Runtime) (err error) {
 		}), imp.Type.Func.Params, imp.Type.Func.Results).Export(itoa(i))
 	}
 	if functions > 0 {
-		c.host, err = builder.Compile(ctx)
+		var host wazero.CompiledModule
+		if host, err = builder.Compile(ctx); err != nil {
+			return err
+		}
+		c.host, err = rt.InstantiateModule(ctx, host, wasmConfig)
 	}
 	return err
 }

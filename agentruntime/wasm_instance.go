@@ -41,11 +41,7 @@ func (r *realm) instantiateWasm(m *wasmModule, imports goja.Value) *wasmInstance
 		inst.link(i, imp, imports.(*goja.Object), from)
 	}
 	if m.code.host != nil {
-		host, err := w.instantiate(m.code.host, nil)
-		if err != nil {
-			panic(r.wasmError("LinkError", err.Error()))
-		}
-		from[wasmbinary.FuncModule] = host
+		from[wasmbinary.FuncModule] = m.code.host
 	}
 	if need := int64(parsed.MemoryPages()) * wasmPage; need > wasmMemoryLimit-w.used {
 		panic(r.newError("RangeError", "WebAssembly.Instance(): Out of memory: Cannot allocate Wasm memory for new instance"))

@@ -89,7 +89,7 @@ func (w *wasmState) close() {
 // instantiate makes an instance without a name; from says where its imports come from, by the names of their modules.
 func (w *wasmState) instantiate(c wazero.CompiledModule, from map[string]api.Module) (api.Module, error) {
 	ctx := experimental.WithImportResolver(w.ctx, func(name string) api.Module { return from[name] })
-	m, err := w.engineRuntime().InstantiateModule(ctx, c, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	m, err := w.engineRuntime().InstantiateModule(ctx, c, wasmConfig)
 	if m != nil {
 		w.modules = append(w.modules, m)
 		if stop, ok := m.ExportedGlobal(wasmbinary.StopExport).(api.MutableGlobal); ok {
