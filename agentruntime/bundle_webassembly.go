@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/evanw/esbuild/pkg/api"
+
+	"github.com/gatehouse-edge/gatehouse/agentruntime/wasmbinary"
 )
 
 // wasmImport is the global through which a bundle gets the modules of its .wasm files.
@@ -21,7 +23,16 @@ func loadWasm(path string) (api.OnLoadResult, error) {
 	if err != nil {
 		return api.OnLoadResult{}, err
 	}
+	if m, err := wasmbinary.Parse(data); err != nil {
+		return refuseWasm("this is no WebAssembly module: " + err.Error()), nil
+	} else if _, err := m.Rewrite(); err != nil {
+		return refuseWasm("this WebAssembly module needs what is not supported: " + err.Error()), nil
+	}
 	sum := sha256.Sum256(data)
 	text := fmt.Sprintf("export default globalThis.%s(%q, %q);\n", wasmImport, hex.EncodeToString(sum[:])[:32], base64.StdEncoding.EncodeToString(data))
 	return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
+}
+
+func refuseWasm(text string) api.OnLoadResult {
+	return api.OnLoadResult{Errors: []api.Message{{Text: text, Notes: []api.Note{{Text: "Compile it for the features that docs/runtime.md lists."}}}}}
 }

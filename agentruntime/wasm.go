@@ -21,11 +21,11 @@ var wasmErrors = goja.MustCompile(internalPrefix+"wasm", `(function(){
 			return e;
 		};
 		Object.setPrototypeOf(f, Error);
-		f.prototype = Object.create(Error.prototype, {
+		Object.defineProperty(f, "prototype", {writable: false, value: Object.create(Error.prototype, {
 			constructor: {value: f, writable: true, configurable: true},
 			name: {value: name, writable: true, configurable: true},
 			message: {value: "", writable: true, configurable: true},
-		});
+		})});
 		Object.defineProperty(f, "name", {value: name, configurable: true});
 		Object.defineProperty(f, "length", {value: 1, configurable: true});
 		made[name] = f;
@@ -49,23 +49,26 @@ func (r *realm) wasmNamespace() goja.Value {
 	hide := func(name string, v goja.Value) {
 		_ = o.DefineDataProperty(name, v, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
 	}
+	function := func(name string, f nativeFunc) { _ = o.Set(name, r.function(name, 1, f)) }
 	for _, name := range wasmClasses {
 		class := r.makeClass(webClasses[name]).(*goja.Object)
 		_ = r.classPrototype(name).DefineDataPropertySymbol(goja.SymToStringTag, r.rt.ToValue("WebAssembly."+name), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+		r.settleMembers(r.classPrototype(name))
+		r.settleMembers(class)
 		hide(name, class)
 	}
 	w := r.wasmState()
 	for _, name := range []string{"CompileError", "LinkError", "RuntimeError"} {
 		hide(name, w.errors.Get(name))
 	}
-	hide("validate", r.function("validate", 1, func(r *realm, call goja.FunctionCall) goja.Value {
+	function("validate", func(r *realm, call goja.FunctionCall) goja.Value {
 		_, err := r.wasmEngine().compile(r.wasmBytes(call.Argument(0)), false)
 		return r.rt.ToValue(err == nil)
-	}))
-	hide("compile", r.function("compile", 1, promised(func(r *realm, call goja.FunctionCall) goja.Value {
+	})
+	function("compile", promised(func(r *realm, call goja.FunctionCall) goja.Value {
 		return r.resolved(r.instance("Module", r.compileWasm(r.wasmBytes(call.Argument(0)), "WebAssembly.compile()")))
-	})))
-	hide("instantiate", r.function("instantiate", 1, promised(func(r *realm, call goja.FunctionCall) goja.Value {
+	}))
+	function("instantiate", promised(func(r *realm, call goja.FunctionCall) goja.Value {
 		r.importObject(call.Argument(1))
 		if m, ok := nativeOf[*wasmModule](r, call.Argument(0)); ok {
 			return r.resolved(r.instance("Instance", r.instantiateWasm(m, call.Argument(1))))
@@ -76,8 +79,28 @@ func (r *realm) wasmNamespace() goja.Value {
 		_ = result.Set("module", r.instance("Module", m))
 		_ = result.Set("instance", r.instance("Instance", inst))
 		return r.resolved(result)
-	})))
+	}))
 	return o
+}
+
+// settleMembers makes all the members of a class's prototype, or of its constructor, so that code that looks for them finds them there.
+func (r *realm) settleMembers(proto *goja.Object) {
+	if l, ok := proto.Prototype().Export().(*lazyMembers); ok {
+		for i := range l.list {
+			l.touch(l.list[i].name)
+			l.touch(l.list[i].name)
+		}
+	}
+}
+
+// newOnly refuses a call of a constructor without new, which would make an instance of the namespace.
+func (r *realm) newOnly(call goja.ConstructorCall, class string) {
+	for o := call.This; o != nil; o = o.Prototype() {
+		if o == r.classPrototype(class) {
+			return
+		}
+	}
+	panic(r.typeError("WebAssembly." + class + " must be invoked with 'new'"))
 }
 
 // wasmBytes copies the bytes of a module.

@@ -14,14 +14,15 @@ type wasmFunc struct {
 	fn    api.Function
 	again func() api.Function // another handle on the function: one is good for one call at a time
 	busy  bool
-	// owner exports the function as name; nil for one that came out of a table.
+	// owner exports the function as name; nil for one that came out of a table, which is the element kept of wasmState.keep.
 	owner api.Module
 	name  string
+	kept  uint32
 }
 
 // function makes the function object.
 func (f *wasmFunc) function(name string) *goja.Object {
-	size := max(len(f.typ.Params), len(f.typ.Results))
+	size := max(len(f.typ.Params)+1, len(f.typ.Results))
 	obj := f.w.r.function(name, len(f.typ.Params), func(_ *realm, call goja.FunctionCall) goja.Value {
 		stack := make([]uint64, size)
 		for i, t := range f.typ.Params {
@@ -36,6 +37,17 @@ func (f *wasmFunc) function(name string) *goja.Object {
 
 // invoke calls the function with its parameters on the stack, where the results are afterwards.
 func (f *wasmFunc) invoke(stack []uint64) {
+	f.w.runs++
+	if f.owner == nil {
+		n := len(f.typ.Params)
+		if len(stack) <= n || len(stack) < len(f.typ.Results) {
+			longer := make([]uint64, max(n+1, len(f.typ.Results)))
+			copy(longer, stack)
+			defer copy(stack, longer)
+			stack = longer
+		}
+		stack[n] = uint64(f.kept)
+	}
 	if f.busy {
 		f.w.call(f.again(), stack)
 		return

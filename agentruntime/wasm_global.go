@@ -79,6 +79,7 @@ func init() {
 	(&webClass{
 		name: "Global", length: 1,
 		construct: func(r *realm, call goja.ConstructorCall) *goja.Object {
+			r.newOnly(call, "Global")
 			descriptor, ok := call.Argument(0).(*goja.Object)
 			if !ok {
 				panic(r.typeError("WebAssembly.Global(): the descriptor is not an object"))
@@ -102,6 +103,7 @@ func init() {
 		},
 		members: []member{
 			{name: "value", get: value, set: method(func(r *realm, g *wasmGlobal, call goja.FunctionCall) goja.Value {
+				r.need(call, 1, "'set value' on 'WebAssembly.Global'")
 				m, ok := g.global.(api.MutableGlobal)
 				if !ok || !g.typ.Mutable {
 					panic(r.typeError("set WebAssembly.Global.value: Can't set the value of an immutable global."))

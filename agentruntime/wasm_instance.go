@@ -47,6 +47,7 @@ func (r *realm) instantiateWasm(m *wasmModule, imports goja.Value) *wasmInstance
 		panic(r.newError("RangeError", "WebAssembly.Instance(): Out of memory: Cannot allocate Wasm memory for new instance"))
 	}
 	w.note(parsed.Types...)
+	w.runs++
 	before := w.linking
 	w.linking = inst
 	module, err := w.instantiate(m.code.compiled, from)
@@ -179,6 +180,7 @@ func init() {
 	(&webClass{
 		name: "Instance", length: 1,
 		construct: func(r *realm, call goja.ConstructorCall) *goja.Object {
+			r.newOnly(call, "Instance")
 			m, ok := nativeOf[*wasmModule](r, call.Argument(0))
 			if !ok {
 				panic(r.typeError("WebAssembly.Instance(): parameter 1 is not a WebAssembly.Module"))

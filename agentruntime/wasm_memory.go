@@ -94,6 +94,7 @@ func init() {
 	(&webClass{
 		name: "Memory", length: 1,
 		construct: func(r *realm, call goja.ConstructorCall) *goja.Object {
+			r.newOnly(call, "Memory")
 			w := r.wasmState()
 			limits := r.wasmLimits(call.Argument(0), "WebAssembly.Memory()", 65536)
 			if v := optional(call.Argument(0), "shared"); v != nil && v.ToBoolean() {

@@ -53,6 +53,7 @@ func init() {
 	(&webClass{
 		name: "Module", length: 1,
 		construct: func(r *realm, call goja.ConstructorCall) *goja.Object {
+			r.newOnly(call, "Module")
 			r.attach(call.This, r.compileWasm(r.wasmBytes(call.Argument(0)), "WebAssembly.Module()"))
 			return nil
 		},

@@ -27,6 +27,12 @@ type wasmState struct {
 	used      int64         // bytes of memories
 	memories  []*wasmMemory // those of which code has a buffer
 	types     []*wasmbinary.FuncType
+	// keep is a table of the functions that JavaScript has got out of tables, kept says how many there are, and callers
+	// call one of a type. runs counts the calls of WebAssembly code, which may change tables.
+	keep    *wasmTable
+	kept    uint32
+	callers map[*wasmbinary.FuncType]api.Module
+	runs    int
 
 	// externs are the values behind externrefs, which for WebAssembly are numbers from 1 on.
 	externs     []goja.Value

@@ -19,7 +19,15 @@ type wasmTable struct {
 	// access has the functions.
 	access api.Module
 	// known are the function objects that were read or written, by their element.
-	known map[uint32]*goja.Object
+	known map[uint32]knownFunc
+}
+
+// knownFunc is the object that stands for a function in a table, until WebAssembly code has run and the element looks
+// different.
+type knownFunc struct {
+	obj  *goja.Object
+	seen api.FunctionDefinition
+	runs int
 }
 
 // wasmTableLimit is the most elements that a table may be grown to.
@@ -37,7 +45,14 @@ func (t *wasmTable) do(name string, args ...uint64) uint64 {
 	if t.access == nil {
 		typ := t.typ
 		typ.Limits = wasmbinary.Limits{}
-		t.access = t.w.small(wasmbinary.TableAccess(typ), map[string]api.Module{wasmbinary.ImportModule(0): t.linkable()})
+		from := map[string]api.Module{wasmbinary.ImportModule(0): t.linkable()}
+		if typ.Value == wasmbinary.FuncRef {
+			if t.w.keep == nil {
+				t.w.keep = t.w.newTable(wasmbinary.Type{Kind: wasmbinary.Table, Value: wasmbinary.FuncRef})
+			}
+			from[wasmbinary.ImportModule(1)] = t.w.keep.owner
+		}
+		t.access = t.w.small(wasmbinary.TableAccess(typ), from)
 	}
 	stack := make([]uint64, max(len(args), 1))
 	copy(stack, args)
@@ -63,38 +78,54 @@ func (t *wasmTable) get(i uint32) goja.Value {
 	if uint32(t.do("isnull", uint64(i))) != 0 {
 		return goja.Null()
 	}
-	// The engine hands a function out only to who knows its type.
+	// The engine tells the type of a function to who guesses it. What it hands out is right for functions of the module
+	// itself only, so that the call goes through a table.
 	for _, typ := range w.types {
-		again := func() (fn api.Function) {
-			defer func() { _ = recover() }()
-			return table.LookupFunction(t.access, 0, i, typ.Params, typ.Results)
-		}
-		fn := again()
-		if fn == nil {
+		seen := t.lookup(i, typ)
+		if seen == nil {
 			continue
 		}
-		if known := t.known[i]; known != nil {
-			if f, _ := nativeOf[*wasmFunc](w.r, known); f.typ.Equal(typ) && sameFunction(f.fn, fn) {
-				return known
-			}
+		if k, ok := t.known[i]; ok && (k.runs == w.runs || seen.Index() > 0 && seen == k.seen) {
+			return k.obj
 		}
-		f := &wasmFunc{w: w, typ: typ, fn: fn, again: again}
-		return t.remember(i, f.function(itoa(int(fn.Definition().Index()))))
+		if w.keep.size() <= w.kept && int32(w.keep.do("grow", uint64(w.kept+8))) < 0 {
+			panic(w.r.newError("RangeError", "WebAssembly.Table.get(): too many functions"))
+		}
+		f := &wasmFunc{w: w, typ: typ, kept: w.kept}
+		w.kept++
+		t.do("keep", uint64(i), uint64(f.kept))
+		caller := w.callers[typ]
+		if caller == nil {
+			caller = w.small(wasmbinary.TableCall(typ), map[string]api.Module{wasmbinary.ImportModule(0): w.keep.owner})
+			if w.callers == nil {
+				w.callers = map[*wasmbinary.FuncType]api.Module{}
+			}
+			w.callers[typ] = caller
+		}
+		f.again = func() api.Function { return caller.ExportedFunction(wasmbinary.ImportName) }
+		f.fn = f.again()
+		return t.remember(i, f.function(itoa(int(seen.Index()))), seen)
 	}
 	panic(w.r.typeError("WebAssembly.Table.get(): the type of the function is not known here"))
 }
 
-// sameFunction compares what can be seen of two functions.
-func sameFunction(a, b api.Function) bool {
-	return a.Definition().DebugName() == b.Definition().DebugName() && a.Definition().Index() == b.Definition().Index()
+// lookup describes the function in an element if it has the type, and is nil otherwise.
+func (t *wasmTable) lookup(i uint32, typ *wasmbinary.FuncType) (d api.FunctionDefinition) {
+	defer func() { _ = recover() }()
+	return table.LookupFunction(t.access, 0, i, typ.Params, typ.Results).Definition()
 }
 
-func (t *wasmTable) remember(i uint32, f *goja.Object) goja.Value {
+func (t *wasmTable) remember(i uint32, f *goja.Object, seen api.FunctionDefinition) goja.Value {
 	if t.known == nil {
-		t.known = map[uint32]*goja.Object{}
+		t.known = map[uint32]knownFunc{}
 	}
-	t.known[i] = f
+	t.known[i] = knownFunc{f, seen, t.w.runs}
 	return f
+}
+
+// newTable makes a table of nulls.
+func (w *wasmState) newTable(typ wasmbinary.Type) *wasmTable {
+	return &wasmTable{w: w, typ: typ, owner: w.small(wasmbinary.Define(typ), nil), name: wasmbinary.ImportName}
 }
 
 func (t *wasmTable) set(i uint32, v goja.Value) {
@@ -103,7 +134,7 @@ func (t *wasmTable) set(i uint32, v goja.Value) {
 		t.do("set", uint64(i), t.w.extern(v))
 		return
 	}
-	if !some(v) {
+	if goja.IsNull(v) {
 		t.do("clear", uint64(i))
 		delete(t.known, i)
 		return
@@ -113,35 +144,41 @@ func (t *wasmTable) set(i uint32, v goja.Value) {
 		panic(r.typeError("WebAssembly.Table.set(): the value is not null or an exported function of WebAssembly"))
 	}
 	if f.owner == nil {
-		panic(r.typeError("WebAssembly.Table.set(): a function that came out of a table and has no export cannot be put into another"))
+		t.do("put", uint64(i), uint64(f.kept))
+		t.remember(i, v.(*goja.Object), t.lookup(i, f.typ))
+		return
 	}
 	typ := t.typ
 	typ.Limits = wasmbinary.Limits{}
+	t.size() // makes access
 	t.w.small(wasmbinary.TableSet(typ, f.typ, i), map[string]api.Module{
 		wasmbinary.ImportModule(0): t.linkable(),
 		wasmbinary.ImportModule(1): t.w.alias(f.owner, f.name, wasmbinary.Type{Kind: wasmbinary.Func, Func: f.typ}),
 	})
-	t.remember(i, v.(*goja.Object))
+	t.remember(i, v.(*goja.Object), t.lookup(i, f.typ))
 }
 
 func init() {
 	(&webClass{
 		name: "Table", length: 1,
 		construct: func(r *realm, call goja.ConstructorCall) *goja.Object {
+			r.newOnly(call, "Table")
 			w := r.wasmState()
-			limits := r.wasmLimits(call.Argument(0), "WebAssembly.Table()", 1<<32-1)
-			element := r.str(call.Argument(0).(*goja.Object).Get("element"))
-			typ, ok := wasmTypeNames[element]
+			descriptor, ok := call.Argument(0).(*goja.Object)
+			if !ok {
+				panic(r.typeError("WebAssembly.Table(): the descriptor is not an object"))
+			}
+			typ, ok := wasmTypeNames[r.str(descriptor.Get("element"))]
+			limits := r.wasmLimits(descriptor, "WebAssembly.Table()", 1<<32-1)
 			if !ok || typ != wasmbinary.FuncRef && typ != wasmbinary.ExternRef {
 				panic(r.typeError("WebAssembly.Table(): 'element' is not a reference type"))
 			}
 			if limits.Min > wasmTableLimit {
 				panic(r.newError("RangeError", "WebAssembly.Table(): 'initial' is above the limit"))
 			}
-			t := &wasmTable{w: w, typ: wasmbinary.Type{Kind: wasmbinary.Table, Value: typ, Limits: limits}, name: wasmbinary.ImportName}
-			t.owner = w.small(wasmbinary.Define(t.typ), nil)
+			t := w.newTable(wasmbinary.Type{Kind: wasmbinary.Table, Value: typ, Limits: limits})
 			r.attach(call.This, t)
-			if fill := call.Argument(1); some(fill) || typ == wasmbinary.ExternRef && len(call.Arguments) > 1 {
+			if fill := call.Argument(1); given(fill) || typ == wasmbinary.ExternRef && len(call.Arguments) > 1 {
 				for i := range limits.Min {
 					t.set(i, fill)
 				}
@@ -154,7 +191,11 @@ func init() {
 				return t.get(t.index(r, call.Argument(0), "get"))
 			})},
 			{name: "set", length: 1, call: method(func(r *realm, t *wasmTable, call goja.FunctionCall) goja.Value {
-				t.set(t.index(r, call.Argument(0), "set"), call.Argument(1))
+				i, v := t.index(r, call.Argument(0), "set"), call.Argument(1)
+				if len(call.Arguments) < 2 && t.typ.Value == wasmbinary.FuncRef {
+					v = goja.Null()
+				}
+				t.set(i, v)
 				return goja.Undefined()
 			})},
 			{name: "grow", length: 1, call: method(func(r *realm, t *wasmTable, call goja.FunctionCall) goja.Value {
@@ -163,7 +204,7 @@ func init() {
 				if uint64(before)+uint64(delta) > wasmTableLimit || int32(t.do("grow", uint64(delta))) < 0 {
 					panic(r.newError("RangeError", "WebAssembly.Table.grow(): failed to grow table by "+itoa(int(delta))))
 				}
-				if fill := call.Argument(1); len(call.Arguments) > 1 && (some(fill) || t.typ.Value == wasmbinary.ExternRef) {
+				if fill := call.Argument(1); len(call.Arguments) > 1 && (given(fill) || t.typ.Value == wasmbinary.ExternRef) {
 					for i := range delta {
 						t.set(before+i, fill)
 					}

@@ -60,21 +60,16 @@ func (w *wasmState) toInt32(v goja.Value) int32 {
 
 // toInt64 takes the low bits of a BigInt; a number is an error.
 func (w *wasmState) toInt64(v goja.Value) uint64 {
-	if v == nil || !isBigInt(v) {
-		// BigInt(v) takes numbers, which the conversion must not.
-		switch v.(type) {
-		case *goja.Object, goja.String:
-		default:
-			if v == nil || goja.IsUndefined(v) || goja.IsNull(v) || v.ExportType().Kind().String() != "bool" {
-				panic(w.r.typeError("Cannot convert a value that is no BigInt to a BigInt"))
-			}
+	if v == nil {
+		v = goja.Undefined()
+	}
+	if !isBigInt(v) {
+		asInt, _ := goja.AssertFunction(w.r.rt.Get("BigInt").(*goja.Object).Get("asIntN"))
+		low, err := asInt(goja.Undefined(), w.r.rt.ToValue(64), v)
+		if thrown := thrownBy(err); thrown != nil {
+			panic(thrown)
 		}
-		fn, _ := goja.AssertFunction(w.r.rt.Get("BigInt"))
-		big, err := fn(goja.Undefined(), v)
-		if err != nil {
-			panic(thrownBy(err))
-		}
-		v = big
+		v = low
 	}
 	n, _ := v.Export().(*big.Int)
 	var low big.Int

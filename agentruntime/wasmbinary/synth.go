@@ -87,8 +87,12 @@ func appendFuncType(b []byte, t *FuncType) []byte {
 	return append(appendU32(b, uint32(len(t.Results))), t.Results...)
 }
 
+// keep is the type of a table of functions that are kept for JavaScript, see TableAccess.
+var keep = Type{Kind: Table, Value: FuncRef}
+
 // TableAccess writes a module that imports a table from ImportModule(0) as ImportName and exports functions on it: size,
-// grow and clear, isnull, and for one of externref get and set.
+// grow and clear, and isnull. For one of externref there are get and set too; for one of funcref keep, which copies an
+// element into another table, from ImportModule(1), and put, which copies it back.
 func TableAccess(t Type) []byte {
 	m := &Module{}
 	out := bytes.Clone(header)
@@ -98,13 +102,19 @@ func TableAccess(t Type) []byte {
 		{Params: []ValueType{I32}},
 		{Params: []ValueType{I32}, Results: []ValueType{ExternRef}},
 		{Params: []ValueType{I32, ExternRef}},
+		{Params: []ValueType{I32, I32}},
 	}
 	content := []byte{byte(len(types))}
 	for _, t := range types {
 		content = appendFuncType(content, t)
 	}
 	out = appendSection(out, sectionType, content)
-	out = appendSection(out, sectionImport, m.appendType(appendName(appendName([]byte{1}, ImportModule(0)), ImportName), t))
+	imports := m.appendType(appendName(appendName([]byte{1}, ImportModule(0)), ImportName), t)
+	if t.Value == FuncRef {
+		imports[0] = 2
+		imports = m.appendType(appendName(appendName(imports, ImportModule(1)), ImportName), keep)
+	}
+	out = appendSection(out, sectionImport, imports)
 	functions := []struct {
 		name string
 		typ  byte
@@ -117,8 +127,15 @@ func TableAccess(t Type) []byte {
 		{"get", 3, []byte{0x20, 0, 0x25, 0}},
 		{"set", 4, []byte{0x20, 0, 0x20, 1, 0x26, 0}},
 	}
-	if t.Value != ExternRef {
-		functions = functions[:4]
+	if t.Value == FuncRef {
+		functions = append(functions[:4], []struct {
+			name string
+			typ  byte
+			code []byte
+		}{
+			{"keep", 5, []byte{0x20, 1, 0x20, 0, 0x25, 0, 0x26, 1}},
+			{"put", 5, []byte{0x20, 0, 0x20, 1, 0x25, 1, 0x26, 0}},
+		}...)
 	}
 	n := byte(len(functions))
 	section, exports, code := []byte{n}, []byte{n}, []byte{n}
@@ -130,6 +147,23 @@ func TableAccess(t Type) []byte {
 	out = appendSection(out, sectionFunction, section)
 	out = appendSection(out, sectionExport, exports)
 	return appendSection(out, sectionCode, code)
+}
+
+// TableCall writes a module that imports a table from ImportModule(0) and exports, as ImportName, a function that calls
+// the element of the table which its last parameter names with the others.
+func TableCall(f *FuncType) []byte {
+	m := &Module{}
+	outer := &FuncType{Params: append(bytes.Clone(f.Params), I32), Results: f.Results}
+	out := appendSection(bytes.Clone(header), sectionType, appendFuncType(appendFuncType([]byte{2}, f), outer))
+	out = appendSection(out, sectionImport, m.appendType(appendName(appendName([]byte{1}, ImportModule(0)), ImportName), keep))
+	out = appendSection(out, sectionFunction, []byte{1, 1})
+	out = appendSection(out, sectionExport, append(appendName([]byte{1}, ImportName), byte(Func), 0))
+	body := []byte{0}
+	for i := range outer.Params {
+		body = appendU32(append(body, 0x20), uint32(i))
+	}
+	body = append(body, 0x11, 0, 0, opEnd)
+	return appendSection(out, sectionCode, append(appendU32([]byte{1}, uint32(len(body))), body...))
 }
 
 // TableSet writes a module that, when it is instantiated, puts the function that it imports from ImportModule(1) into the

@@ -71,6 +71,7 @@ func TestSmallModulesAreValid(t *testing.T) {
 		"alias":      Alias("a name", Type{Kind: Func, Func: f}),
 		"access":     TableAccess(table),
 		"externs":    TableAccess(Type{Kind: Table, Value: ExternRef}),
+		"call":       TableCall(f),
 		"table.set":  TableSet(table, f, 1000),
 		"a rewrite":  rewritten(t, loops),
 		"nothing":    rewritten(t, header),
