@@ -133,6 +133,16 @@ func (r *realm) buffer(v goja.Value, what string) []byte {
 	return slices.Clone(data)
 }
 
+// wantBuffers checks that arguments are BufferSources. Their bytes are copied once the algorithm is read, whose getters may
+// still change them.
+func (r *realm) wantBuffers(call goja.FunctionCall, list ...int) {
+	for _, i := range list {
+		if _, ok := r.bytesOf(call.Argument(i)); !ok {
+			panic(r.typeError("Parameter " + itoa(i+1) + " is not an ArrayBuffer or a view of one."))
+		}
+	}
+}
+
 func (r *realm) bufferArgument(call goja.FunctionCall, i int) []byte {
 	return r.buffer(call.Argument(i), "Parameter "+itoa(i+1))
 }
@@ -175,9 +185,9 @@ func (r *realm) keyFormat(v goja.Value) string {
 	panic(r.typeError("'" + shortened(format) + "' is not a key format."))
 }
 
-// keyData reads what importKey is given: a JWK, or bytes.
+// keyData reads what importKey is given: a JWK, or bytes, which are only looked at.
 func (r *realm) keyData(format string, v goja.Value) webcrypto.KeyData {
-	data, bytes := r.bytesOf(v)
+	_, bytes := r.bytesOf(v)
 	obj, ok := v.(*goja.Object)
 	switch {
 	case format == "jwk" && ok && !bytes:
@@ -187,5 +197,5 @@ func (r *realm) keyData(format string, v goja.Value) webcrypto.KeyData {
 	case !bytes:
 		panic(r.typeError("The key data of the format '" + format + "' is an ArrayBuffer or a view of one."))
 	}
-	return webcrypto.KeyData{Bytes: slices.Clone(data)}
+	return webcrypto.KeyData{}
 }

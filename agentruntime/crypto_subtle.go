@@ -24,9 +24,10 @@ func subtleMethod(name string, length int, f func(r *realm, call goja.FunctionCa
 func init() {
 	crypt := func(name string, op webcrypto.Operation, f func(*webcrypto.Key, *webcrypto.Params, []byte) ([]byte, error)) member {
 		return subtleMethod(name, 3, func(r *realm, call goja.FunctionCall) goja.Value {
-			key, data := r.keyArgument(call, 1), r.bufferArgument(call, 2)
+			key := r.keyArgument(call, 1)
+			r.wantBuffers(call, 2)
 			p := r.algorithm(op, call.Argument(0))
-			out, err := f(key, p, data)
+			out, err := f(key, p, r.bufferArgument(call, 2))
 			r.checkCrypto(err)
 			return r.resolved(r.arrayBuffer(out))
 		})
@@ -36,19 +37,21 @@ func init() {
 		crypt("decrypt", webcrypto.OpDecrypt, webcrypto.Decrypt),
 		crypt("sign", webcrypto.OpSign, webcrypto.Sign),
 		subtleMethod("verify", 4, func(r *realm, call goja.FunctionCall) goja.Value {
-			key, signature, data := r.keyArgument(call, 1), r.bufferArgument(call, 2), r.bufferArgument(call, 3)
-			valid, err := webcrypto.Verify(key, r.algorithm(webcrypto.OpVerify, call.Argument(0)), signature, data)
+			key := r.keyArgument(call, 1)
+			r.wantBuffers(call, 2, 3)
+			p := r.algorithm(webcrypto.OpVerify, call.Argument(0))
+			valid, err := webcrypto.Verify(key, p, r.bufferArgument(call, 2), r.bufferArgument(call, 3))
 			r.checkCrypto(err)
 			return r.resolved(r.rt.ToValue(valid))
 		}),
 		subtleMethod("digest", 2, func(r *realm, call goja.FunctionCall) goja.Value {
-			data := r.bufferArgument(call, 1)
+			r.wantBuffers(call, 1)
 			name := r.algorithmName(call.Argument(0))
 			h := webcrypto.NewHash(name)
 			if h == nil {
 				panic(r.domException("NotSupportedError", "Unrecognized or unimplemented digest algorithm requested: "+shortened(name)))
 			}
-			h.Write(data)
+			h.Write(r.bufferArgument(call, 1))
 			return r.resolved(r.arrayBuffer(h.Sum(nil)))
 		}),
 		subtleMethod("generateKey", 3, func(r *realm, call goja.FunctionCall) goja.Value {
@@ -73,7 +76,11 @@ func init() {
 			format := r.keyFormat(call.Argument(0))
 			data := r.keyData(format, call.Argument(1))
 			extractable, usages := call.Argument(3).ToBoolean(), r.usages(call.Argument(4))
-			key, err := webcrypto.Import(format, data, r.algorithm(webcrypto.OpImport, call.Argument(2)), extractable, usages)
+			p := r.algorithm(webcrypto.OpImport, call.Argument(2))
+			if data.JWK == nil {
+				data.Bytes = r.bufferArgument(call, 1)
+			}
+			key, err := webcrypto.Import(format, data, p, extractable, usages)
 			r.checkCrypto(err)
 			return r.resolved(r.cryptoKey(key))
 		}),
@@ -119,13 +126,14 @@ func init() {
 			return r.resolved(r.arrayBuffer(out))
 		}),
 		subtleMethod("unwrapKey", 7, func(r *realm, call goja.FunctionCall) goja.Value {
-			format, wrapped, with := r.keyFormat(call.Argument(0)), r.bufferArgument(call, 1), r.keyArgument(call, 2)
+			format, with := r.keyFormat(call.Argument(0)), r.keyArgument(call, 2)
+			r.wantBuffers(call, 1)
 			extractable, usages := call.Argument(5).ToBoolean(), r.usages(call.Argument(6))
 			p := r.algorithmOrElse(webcrypto.OpUnwrap, webcrypto.OpDecrypt, call.Argument(3))
 			into := r.algorithm(webcrypto.OpImport, call.Argument(4))
 			data := webcrypto.KeyData{}
 			var err error
-			data.Bytes, err = webcrypto.Unwrap(with, p, wrapped)
+			data.Bytes, err = webcrypto.Unwrap(with, p, r.bufferArgument(call, 1))
 			r.checkCrypto(err)
 			if format == "jwk" {
 				data.JWK, err = jwkOfJSON(data.Bytes)

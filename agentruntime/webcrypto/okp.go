@@ -79,12 +79,46 @@ func edScheme(o okp) *algorithm {
 		if !ok {
 			return false, accessError("Verifying needs a public key.")
 		}
+		if len(signature) == ed25519.SignatureSize && (smallOrder(key) || smallOrder(signature[:okpSize])) {
+			return false, nil
+		}
 		return ed25519.Verify(key, data, signature), nil
 	}
 	return a
 }
 
 const okpSize = 32
+
+// smallOrders are the encodings of the points of small order, the sign left out. With one of them as a key, or as the R of
+// a signature, many signatures fit many messages, so that the specification refuses them.
+var smallOrders = [][okpSize]byte{
+	{},
+	{1},
+	{
+		0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+		0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+	},
+	{
+		0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+		0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+	},
+	nearPrime(0xec), nearPrime(0xed), nearPrime(0xee), // -1, and 0 and 1 again, not reduced
+}
+
+// nearPrime is 2^255 - 256 + low.
+func nearPrime(low byte) (b [okpSize]byte) {
+	for i := range b {
+		b[i] = 0xff
+	}
+	b[0], b[okpSize-1] = low, 0x7f
+	return b
+}
+
+func smallOrder(point []byte) bool {
+	unsigned := [okpSize]byte(point)
+	unsigned[okpSize-1] &= 0x7f
+	return slices.Contains(smallOrders, unsigned)
+}
 
 func (o okp) described() KeyAlgorithm {
 	if o.name == "NODE-ED25519" {
