@@ -31,7 +31,7 @@ build: ## build .build/caddy: Caddy with its standard modules and Gatehouse
 	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -o .build/caddy ./cmd/caddy
 
 ##@ To change it
-.PHONY: test fmt lint deps bench
+.PHONY: test fmt lint deps bench attacks
 test: deps ## format check, vet and every test; the concurrent packages under the race detector too
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run \"make fmt\":"; echo "$$unformatted"; exit 1; fi
@@ -50,6 +50,9 @@ lint: ## vet and staticcheck
 
 bench: ## measure against workerd, plain Coraza and plain Caddy; ARGS="--help" says more
 	@go run -tags $(TAGS) ./bench $(ARGS)
+
+attacks: ## let hostile code loose on a server and print how long each attack ran past its limit
+	@go test -tags $(TAGS) -count=1 -v -run '^TestAttacks$$' ./integration | grep -E ' (/attack|/hidden|a top-level|bystanders|the gateway)|^(---|ok|FAIL)'
 
 deps: ## fetch what only tests need: npm packages and web-platform-tests; Go fetches its modules by itself
 	@if ! command -v npm >/dev/null; then \

@@ -102,6 +102,14 @@ func TestAttacks(t *testing.T) {
 			}
 		}
 	}
+	if only.MatchString("/attack/toplevel") {
+		// A new version that never comes to an end is refused, and the one before serves on.
+		begun := time.Now()
+		s.write("attack.ts", "for (;;);\nexport default { fetch() { return new Response(\"never\") } };\n")
+		s.wait("the refusal of a module that loops", func() bool { return strings.Contains(s.logged(), "evaluating the module takes longer than") })
+		t.Logf("%-22s refused after %5d ms", "a top-level loop", time.Since(begun).Milliseconds())
+		s.unharmed("/attack/fine")
+	}
 	bystanders.finish()
 	peak := s.memory("VmHWM")
 	t.Logf("the gateway had at most %d MiB", peak>>20)
