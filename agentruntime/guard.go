@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -40,12 +41,15 @@ var guards = []guard{
 	{naming(".fill"), guarding("Array", "fill", 1, func(r *realm, call goja.FunctionCall) { r.checkElements(call.This) })},
 	{naming("Array.from({"), guardArrayFrom},
 	{naming(".flat("), guardFlat},
-	{naming("eval("), guardEval},
+	{naming("eval(", "eval)"), guardEval},
 	{naming("Function("), guardFunction},
 }
 
-func naming(part string) func(string) bool {
-	return func(code string) bool { return strings.Contains(code, part) }
+// naming is for code that has any of parts in it.
+func naming(parts ...string) func(code string) bool {
+	return func(code string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(code, part) })
+	}
 }
 
 // reachesJSON reports whether code can come to the JSON object: by its name, or by a global object that it names. The bundle's

@@ -25,6 +25,7 @@ func TestGuards(t *testing.T) {
 		{"flat of a deep array", `let a = []; for (let i = 0; i < 1e5; i++) a = [a]; a.flat(Infinity)`, "RangeError: The array is nested too deeply"},
 		{"flat", `[1, [2, [3, [4]]]].flat(Infinity).join() + [1, [2, [3]]].flat().length`, "1,2,3,43"},
 		{"eval of deep code", `eval("[".repeat(1e6))`, "RangeError: The code is nested too deeply"},
+		{"indirect eval of deep code", `(0, eval)("[".repeat(1e6))`, "RangeError: The code is nested too deeply"},
 		{"eval", `eval("1 + 1")`, "2"},
 		{"eval of a value", `eval(7)`, "7"},
 		{"new Function of deep code", `new Function("return " + "(".repeat(1e6))`, "RangeError: The code is nested too deeply"},
