@@ -52,7 +52,7 @@ func (b *Bundle) Compile() (*Script, error) {
 	first, _, _ := strings.Cut(b.Code, "\n")
 	return &Script{
 		program: program, version: version, inputs: b.inputs, stacks: stacks, guards: guardsOf(b.Code), supplies: suppliesFor(b.Code),
-		withoutNode: strings.HasSuffix(first, withoutNode),
+		withoutNode: strings.HasSuffix(first, withoutNode), code: b.Code, mapping: b.Map,
 	}, nil
 }
 
@@ -94,6 +94,9 @@ type Script struct {
 	guards guardSet
 	// supplies are what each runtime gets that the engine lacks, and the bundle names.
 	supplies []*supply
+	// code and mapping are what the program was made from.
+	code    string
+	mapping []byte
 	// withoutNode says that the globals of Node.js are not there.
 	withoutNode bool
 }

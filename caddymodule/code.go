@@ -16,6 +16,7 @@ type code interface {
 	Classes() []string
 	Entrypoints() []string
 	Handles(entry, handler string) bool
+	SlowStart() string
 	Fetch(ctx context.Context, host agentruntime.Host, req *agentruntime.Request) invocation
 	FetchAt(ctx context.Context, host agentruntime.Host, entry agentruntime.Entry, req *agentruntime.Request) invocation
 	Call(ctx context.Context, host agentruntime.Host, entry agentruntime.Entry, call agentruntime.Call) invocation

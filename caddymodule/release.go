@@ -243,6 +243,9 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 		return nil, err
 	}
 	r.agent = ag
+	if slow := ag.SlowStart(); slow != "" {
+		a.logger.Warn("agent's code", zap.String("agent", name), zap.String("warning", slow))
+	}
 	if len(r.crons) > 0 && !r.handles("scheduled") {
 		_ = r.Destruct()
 		return nil, fmt.Errorf("cron %q: the code has no scheduled handler; add one to the default export, scheduled(controller, env, ctx), or remove the cron", r.crons[0].text)

@@ -52,7 +52,7 @@ type starting struct {
 func (p *Pool) NewAgent(cfg AgentConfig) (*Agent, error) {
 	cfg.Limits = cfg.Limits.WithDefaults()
 	a := &Agent{pool: p, cfg: cfg}
-	c, found, err := a.load()
+	c, found, err := a.load(true)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +80,9 @@ func (a *Agent) Handles(entry, handler string) bool {
 // Classes returns the names of the exported classes, sorted.
 func (a *Agent) Classes() []string { return a.info.Classes }
 
+// SlowStart says which modules make evaluating the code slow, as agentruntime.Agent.SlowStart does.
+func (a *Agent) SlowStart() string { return a.info.Slow }
+
 // Close lets the cell end once nothing runs in it any more. What begins after it gets a cell all the same.
 func (a *Agent) Close() {
 	a.mu.Lock()
@@ -91,8 +94,8 @@ func (a *Agent) Close() {
 	}
 }
 
-// load takes a process and loads the code into it.
-func (a *Agent) load() (*process, wire.Loaded, error) {
+// load takes a process and loads the code into it. explain says that what is slow in it is to be found out.
+func (a *Agent) load(explain bool) (*process, wire.Loaded, error) {
 	c, err := a.pool.take()
 	if err != nil {
 		return nil, wire.Loaded{}, err
@@ -107,7 +110,7 @@ func (a *Agent) load() (*process, wire.Loaded, error) {
 	e := wire.NewMessage(wire.OpLoad)
 	e.Load(wire.Load{
 		Name: a.cfg.Name, Bundle: a.cfg.Bundle, Bindings: a.cfg.Bindings, Limits: a.cfg.Limits, Reuse: a.cfg.Reuse,
-		Procs: runtime.GOMAXPROCS(0), Sandbox: &holds,
+		Explain: explain, Procs: runtime.GOMAXPROCS(0), Sandbox: &holds,
 	})
 	// Compiling has no limit of its own, and hostile code could make it last.
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second+2*a.cfg.Limits.Startup)
@@ -172,7 +175,7 @@ func (a *Agent) restart() *starting {
 	s := &starting{done: make(chan struct{})}
 	a.starting = s
 	begun := a.pool.background(func() {
-		c, _, err := a.load()
+		c, _, err := a.load(false)
 		a.mu.Lock()
 		s.cell, s.err = c, err
 		if a.starting = nil; err == nil {

@@ -15,6 +15,8 @@ type Load struct {
 	Limits   agentruntime.Limits
 	// Reuse is how many events one runtime may serve.
 	Reuse int
+	// Explain asks for Loaded.Slow.
+	Explain bool
 	// Procs is how many threads may run Go code at once.
 	Procs int
 	// Sandbox is what the cell gives up before it looks at the code; nil leaves it everything.
@@ -44,6 +46,7 @@ func (e *Encoder) Load(l Load) {
 	e.Int(int64(l.Limits.Logs))
 	e.Duration(l.Limits.Startup)
 	e.Int(int64(l.Reuse))
+	e.Bool(l.Explain)
 	e.Int(int64(l.Procs))
 	if e.Bool(l.Sandbox != nil); l.Sandbox != nil {
 		e.Int(int64(l.Sandbox.Report))
@@ -65,7 +68,7 @@ func (d *Decoder) Load() Load {
 		CPU: d.Duration(), Wall: d.Duration(), Subrequests: int(d.Int()), Memory: d.Int(), Connections: int(d.Int()),
 		RequestBody: d.Int(), ResponseBody: d.Int(), Logs: int(d.Int()), Startup: d.Duration(),
 	}
-	l.Reuse, l.Procs = int(d.Int()), int(d.Int())
+	l.Reuse, l.Explain, l.Procs = int(d.Int()), d.Bool(), int(d.Int())
 	if d.Bool() {
 		l.Sandbox = &sandbox.Options{Report: int(d.Int()), Data: d.Int(), User: int(d.Int()), MachineCode: d.Bool()}
 	}
@@ -76,6 +79,8 @@ func (d *Decoder) Load() Load {
 type Loaded struct {
 	Entries map[string][]string
 	Classes []string
+	// Slow is what agentruntime.Agent.SlowStart says, if Load.Explain asked for it.
+	Slow string
 	// InForce is what holds the cell, as far as it knows.
 	InForce sandbox.InForce
 }
@@ -107,6 +112,7 @@ func (e *Encoder) Loaded(l Loaded, err error) {
 			e.Strings(handlers)
 		}
 		e.Strings(l.Classes)
+		e.String(l.Slow)
 		e.InForce(l.InForce)
 	}
 }
@@ -135,7 +141,7 @@ func (d *Decoder) Loaded() (l Loaded, err error) {
 			name := d.String()
 			l.Entries[name] = d.Strings()
 		}
-		l.Classes = d.Strings()
+		l.Classes, l.Slow = d.Strings(), d.String()
 		l.InForce = d.InForce()
 	case loadNotCompiled:
 		err = &agentruntime.CompileError{Line: int(d.Int()), Column: int(d.Int()), Text: d.String()}

@@ -154,6 +154,9 @@ func (w *worker) load(x *wire.Exchange, l wire.Load) {
 	agent, err := w.compile(l)
 	if err == nil {
 		found.Entries, found.Classes = agent.Entries(), agent.Classes()
+		if l.Explain {
+			found.Slow = agent.SlowStart()
+		}
 		w.agent.Store(agent)
 	}
 	e := wire.NewEncoder()
