@@ -101,8 +101,18 @@ func bufferMethods() []member {
 		{name: "inspect", call: ofBuffer(func(r *realm, data []byte, _ goja.FunctionCall) goja.Value {
 			return r.rt.ToValue(inspectBuffer(data))
 		})},
-		{name: "parent", get: func(r *realm, call goja.FunctionCall) goja.Value { return call.This.(*goja.Object).Get("buffer") }},
-		{name: "offset", get: func(r *realm, call goja.FunctionCall) goja.Value { return call.This.(*goja.Object).Get("byteOffset") }},
+		{name: "parent", get: viewMember("buffer")},
+		{name: "offset", get: viewMember("byteOffset")},
+	}
+}
+
+// viewMember gives a member of a Uint8Array under its older name, and undefined for a receiver that is none.
+func viewMember(name string) nativeFunc {
+	return func(_ *realm, call goja.FunctionCall) goja.Value {
+		if o, ok := call.This.(*goja.Object); ok && isView(o) {
+			return o.Get(name)
+		}
+		return goja.Undefined()
 	}
 }
 

@@ -271,3 +271,87 @@ exports.dynamic = function() { const name = "./nothing"; try { return require(na
 		t.Fatal(body, err)
 	}
 }
+
+// TestNodeJunk calls every function of every module with values it does not expect: it may throw, and nothing else.
+func TestNodeJunk(t *testing.T) {
+	a := newAgent(t, `
+import module from "node:module";
+const junk = [undefined, null, 5, -1, NaN, 1e21, "x", "", true, 7n, Symbol("s"), {}, [], () => {}, new Uint8Array(3), new Map(), Object.create(null), new Proxy({}, {})];
+const skip = new Set(["setInterval"]); // they would go on
+let calls = 0;
+const quiet = (fn: () => unknown) => {
+	calls++;
+	try {
+		const v: any = fn();
+		if (typeof v?.then === "function") v.then(() => {}, () => {});
+		if (typeof v?.on === "function") v.on("error", () => {});
+	} catch {}
+};
+function each(object: any, depth: number) {
+	for (const key of Reflect.ownKeys(object)) {
+		let value: any;
+		quiet(() => { value = object[key]; });
+		if (skip.has(String(key)) || (typeof value !== "function" && typeof value !== "object") || value === null) continue;
+		if (typeof value === "object") {
+			if (depth < 1 && key !== "env") each(value, depth + 1);
+			continue;
+		}
+		for (const j of junk) {
+			quiet(() => value(j, j, j, j, j));
+			quiet(() => Reflect.apply(value, j, [j, junk[(calls + 7) % junk.length], j]));
+			quiet(() => new value(j, j, j));
+		}
+		if (value.prototype && depth < 1) {
+			for (const name of Object.getOwnPropertyNames(value.prototype)) {
+				if (name === "constructor") continue;
+				for (const j of junk) {
+					quiet(() => Reflect.get(value.prototype, name, j));
+					quiet(() => Reflect.apply(value.prototype[name], j, [j, j, j]));
+				}
+			}
+		}
+	}
+}
+export default { async fetch(request: Request) {
+	const name = new URL(request.url).search.slice(1);
+	const value: any = name === "Buffer" ? Buffer : process.getBuiltinModule(name);
+	each(value, 0);
+	if (name === "Buffer") {
+		for (const method of METHODS) for (const j of junk) {
+			quiet(() => (Buffer.alloc(4) as any)[method](j, j, j, j));
+			quiet(() => Reflect.apply((Buffer.prototype as any)[method], j, [j, 1, j]));
+			quiet(() => (Buffer as any)[method](j, j, j));
+		}
+	}
+	return new Response(String(calls > 0));
+} };
+const METHODS: string[] = `+bufferNames()+`;
+`, Config{Limits: Limits{CPU: time.Minute}})
+	for _, name := range append(slices.Sorted(maps.Keys(nodeModules)), "Buffer") {
+		if m := nodeModules[name]; m != nil && (m.internal || !m.present() || name == "process" || name == "console") {
+			continue // the console would be long, and process has a title of its own to lose
+		}
+		t.Run(name, func(t *testing.T) {
+			host := &testHost{}
+			body, _, err, report := answer(t, a.Fetch(context.Background(), host, get("/?"+name)))
+			if err != nil || body != "true" {
+				t.Fatal(body, err, report)
+			}
+			for _, e := range host.exceptions() {
+				if strings.Contains(e.Message, "internal error") {
+					t.Error(e.Message, e.Stack)
+				}
+			}
+		})
+	}
+}
+
+// bufferNames lists the methods of Buffer as JSON.
+func bufferNames() string {
+	var names []string
+	for _, m := range append(slices.Clone(bufferMembers), bufferStatics...) {
+		names = append(names, m.name)
+	}
+	text, _ := json.Marshal(names)
+	return string(text)
+}
