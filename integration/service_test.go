@@ -1,10 +1,14 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
 )
 
 // chained chooses the records of an agent's work for another one.
@@ -114,6 +118,31 @@ agent closed {
 		mustContain(t, "the answer", s.get("/eat", 200), "Error: ", "memory")
 		want(t, "its outcome", s.chained("second", "call", "eat").Outcome, "exceededMemory")
 		want(t, "the next call", strings.TrimSpace(s.get("/call", 200)), "3")
+	})
+	t.Run("an answer that is handed on", func(t *testing.T) {
+		want(t, "a stream", s.get("/proxy", 200), "part 0\npart 1\npart 2\npart 3\npart 4\n")
+		want(t, "the callee's outcome", s.waitFull("its record", func(r fullRecord) bool { return r.Agent == "second" && r.Path == "/stream" }).Outcome, "ok")
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		conn, _, err := websocket.Dial(ctx, s.url("/socket"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.CloseNow()
+		for i := range 3 {
+			if err := conn.Write(ctx, websocket.MessageText, []byte(fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+			_, data, err := conn.Read(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, "a socket", string(data), fmt.Sprintf("second heard %d", i))
+		}
+		if err := conn.Close(websocket.StatusNormalClosure, ""); err != nil {
+			t.Error(err)
+		}
+		want(t, "the outcome of the socket's agent", s.waitFull("its record", func(r fullRecord) bool { return r.Agent == "second" && r.Path == "/end" }).Outcome, "ok")
 	})
 	t.Run("a circle", func(t *testing.T) {
 		mustContain(t, "the answer", s.get("/circle", 200), "more than 16 deep", "first, second, first")

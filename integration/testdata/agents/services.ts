@@ -102,6 +102,26 @@ export default class extends WorkerEntrypoint<Env> {
 	}
 	async fetch(request: Request): Promise<Response> {
 		const url = new URL(request.url);
+		if (request.headers.get("Upgrade") === "websocket") {
+			if (url.pathname === "/socket") return this.env.NEXT.fetch(new Request("https://inner/end", request));
+			const [client, server] = Object.values(new WebSocketPair());
+			server.accept();
+			server.addEventListener("message", (e: any) => server.send(`${this.env.NAME} heard ${e.data}`));
+			return new Response(null, { status: 101, webSocket: client });
+		}
+		if (url.pathname === "/proxy") return this.env.NEXT.fetch("https://inner/stream");
+		if (url.pathname === "/stream") {
+			const parts = new ReadableStream({
+				async start(c) {
+					for (let i = 0; i < 5; i++) {
+						await scheduler.wait(20);
+						c.enqueue(new TextEncoder().encode(`part ${i}\n`));
+					}
+					c.close();
+				},
+			});
+			return new Response(parts);
+		}
 		if (url.hostname === "inner") {
 			return new Response(`${this.env.NAME} ${url.pathname} ${await request.text()}`, { status: 202, headers: { "X-By": this.env.NAME } });
 		}
