@@ -144,6 +144,10 @@ agent closed {
 		}
 		want(t, "the outcome of the socket's agent", s.waitFull("its record", func(r fullRecord) bool { return r.Agent == "second" && r.Path == "/end" }).Outcome, "ok")
 	})
+	t.Run("answers that nobody reads", func(t *testing.T) {
+		want(t, "statuses", strings.TrimSpace(s.get("/ignored", 200)), "[101,200]")
+		s.waitFull("the record of the socket", func(r fullRecord) bool { return r.Agent == "second" && r.Path == "/unheard" })
+	})
 	t.Run("a circle", func(t *testing.T) {
 		mustContain(t, "the answer", s.get("/circle", 200), "more than 16 deep", "first, second, first")
 		r := s.waitFull("the deepest record", func(r fullRecord) bool { return len(r.Chain) == 16 })

@@ -150,6 +150,11 @@ export default class extends WorkerEntrypoint<Env> {
 				const actor = (this.ctx as any).exports.Counter.getByName("one");
 				return [await actor.add(2), await actor.session().say("hi"), await actor.through((x: number) => x + 1)];
 			},
+			"/ignored": async () => {
+				const answer = await this.env.NEXT.fetch(new Request("https://inner/unheard", { headers: { Upgrade: "websocket" } }));
+				const stream = await this.env.NEXT.fetch("https://inner/stream?ignored");
+				return [answer.status, stream.status];
+			},
 			"/eat": () => this.env.NEXT.eat(),
 			"/keep": () => (this.ctx as any).exports.Counter.getByName("two").keep(),
 			"/use": () => (this.ctx as any).exports.Counter.getByName("two").use("later"),
