@@ -114,6 +114,8 @@ var arrows = slices.Concat([]arrow{
 	onlyIn("github.com/evanw/esbuild/...", "bundling belongs to the runtime that reads the bundle", "./agentruntime/..."),
 	onlyIn("github.com/dgraph-io/badger/...", "another engine takes Badger's place behind the Store interface", "./durable/badgerstore/..."),
 	onlyIn("github.com/corazawaf/...", "verdicts cross the border of waf, transactions and rules do not", "./waf/...", "./bench/plaincoraza/..."),
+	onlyIn("github.com/elastic/go-seccomp-bpf/...", "what holds a cell is decided in one place", "./agentruntime/cell/sandbox/..."),
+	onlyIn("github.com/landlock-lsm/...", "what holds a cell is decided in one place", "./agentruntime/cell/sandbox/..."),
 	onlyIn("github.com/tink-crypto/...", "keys and ciphertexts are handled in one place", "./secrets/..."),
 }, siblings())
 
