@@ -1,7 +1,6 @@
 package agentruntime
 
 import (
-	"context"
 	"math"
 	"slices"
 	"time"
@@ -74,24 +73,10 @@ type abortController struct {
 	obj    *goja.Object
 }
 
-// abortAfter aborts s with a TimeoutError once d has passed, unless the invocation ends first.
+// abortAfter aborts s with a TimeoutError once d has passed, unless the isolate ends first.
 func (r *realm) abortAfter(s *abortSignal, d time.Duration) {
-	r.start(func(ctx context.Context) (any, error) {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return true, nil
-		case <-ctx.Done():
-			return false, nil
-		}
-	}, func(fired any) (goja.Value, error) {
-		if fired.(bool) {
-			r.inLoop(func() {
-				r.abort(s, r.domException("TimeoutError", "The operation was aborted due to timeout"))
-			})
-		}
-		return nil, nil
+	r.after(d, 0, func() {
+		r.inLoop(func() { r.abort(s, r.domException("TimeoutError", "The operation was aborted due to timeout")) })
 	})
 }
 

@@ -27,31 +27,63 @@ func (r *realm) blobValue(b *blob) *goja.Object {
 // makeBlob reads the parts and the options of a constructor.
 func (r *realm) makeBlob(parts, options goja.Value) *blob {
 	b := &blob{}
+	// Strings are put in later: the options say what becomes of their line ends.
+	type text struct {
+		at   int
+		text string
+	}
+	var texts []text
+	size := 0
 	if given(parts) {
-		obj, ok := parts.(*goja.Object)
-		if !ok || !some(obj.GetSymbol(goja.SymIterator)) {
-			panic(r.typeError("Failed to construct 'Blob': The provided value cannot be converted to a sequence."))
-		}
-		r.rt.ForOf(obj, func(part goja.Value) bool {
+		list := r.sequence(parts, func(part goja.Value) {
+			before := len(b.data)
 			if data, ok := r.bytesOf(part); ok {
 				b.data = append(b.data, data...)
 			} else if other, ok := nativeOf[*blob](r, part); ok {
 				b.data = append(b.data, other.data...)
 			} else {
-				b.data = append(b.data, r.str(part)...)
+				texts = append(texts, text{before, r.str(part)})
+				size += len(texts[len(texts)-1].text)
 			}
-			if len(b.data) > bodyLimit {
+			if size += len(b.data) - before; size > bodyLimit {
 				panic(r.newError("RangeError", "The Blob is too large"))
 			}
-			return true
 		})
+		if !list {
+			panic(r.typeError("Failed to construct 'Blob': The provided value cannot be converted to a sequence."))
+		}
 	}
 	r.dictionary(options, "the options of a Blob")
+	native := false
+	if v := optional(options, "endings"); v != nil {
+		switch r.str(v) {
+		case "transparent":
+		case "native":
+			native = true
+		default:
+			panic(r.typeError("Failed to construct 'Blob': endings is neither 'transparent' nor 'native'."))
+		}
+	}
+	if len(texts) > 0 {
+		data := make([]byte, 0, size)
+		from := 0
+		for _, t := range texts {
+			data = append(data, b.data[from:t.at]...)
+			if from = t.at; native {
+				t.text = nativeEnds.Replace(t.text)
+			}
+			data = append(data, t.text...)
+		}
+		b.data = append(data, b.data[from:]...)
+	}
 	if v := optional(options, "type"); v != nil {
 		b.contentType = blobType(r.str(v))
 	}
 	return b
 }
+
+// nativeEnds makes line ends what they are on this kind of system.
+var nativeEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 // blobType normalises a type: lower case, or empty when it holds characters outside printable ASCII.
 func blobType(s string) string {

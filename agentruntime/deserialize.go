@@ -225,6 +225,13 @@ func (d *cloneReader) value(depth int) goja.Value {
 		o := v.ToObject(r.rt)
 		set(o)
 		return o
+	case tagBlob, tagFile:
+		b := &blob{isFile: tag[0] == tagFile}
+		if b.isFile {
+			b.name, b.modified = d.text(), d.float()
+		}
+		b.contentType, b.data = d.text(), bytes.Clone(d.take(d.number()))
+		return d.keep(r.blobValue(b))
 	case tagRemote, tagStream, tagRequest, tagResponse:
 		if d.in != nil {
 			return d.reference(tag[0])

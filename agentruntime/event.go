@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"slices"
+	"time"
 
 	"github.com/dop251/goja"
 )
@@ -12,9 +13,11 @@ type event struct {
 	bubbles, cancelable, composed bool
 	canceled, stopped, stoppedNow bool
 	passive, dispatching, trusted bool
+	revealed                      bool // isTrusted is a property of the object itself
 	target, current               goja.Value
 	detail                        goja.Value // of a CustomEvent
-	more                          any        // what the classes of other events hold, such as *messageData
+	stamp                         time.Time
+	more                          any // what the classes of other events hold, such as *messageData
 }
 
 // eventTarget is the state of an EventTarget. States of classes that extend it embed it.
@@ -112,7 +115,7 @@ func newEvent(r *realm, call goja.ConstructorCall) *event {
 	}
 	return &event{
 		kind: r.str(call.Argument(0)), bubbles: flag("bubbles"), cancelable: flag("cancelable"), composed: flag("composed"),
-		target: goja.Null(), current: goja.Null(),
+		target: goja.Null(), current: goja.Null(), stamp: time.Now(),
 	}
 }
 
@@ -120,13 +123,17 @@ func init() {
 	flag := func(name string, get func(ev *event) bool) member {
 		return member{name: name, get: getter(func(r *realm, ev *event) goja.Value { return r.rt.ToValue(get(ev)) })}
 	}
+	phases := []member{
+		{name: "NONE", value: 0}, {name: "CAPTURING_PHASE", value: 1}, {name: "AT_TARGET", value: 2}, {name: "BUBBLING_PHASE", value: 3},
+	}
 	(&webClass{
 		name: "Event", length: 1,
+		statics: phases,
 		construct: func(r *realm, call goja.ConstructorCall) *goja.Object {
 			r.attach(call.This, newEvent(r, call))
 			return nil
 		},
-		members: []member{
+		members: append([]member{
 			{name: "type", get: getter(func(r *realm, ev *event) goja.Value { return r.rt.ToValue(ev.kind) })},
 			{name: "target", get: getter(func(_ *realm, ev *event) goja.Value { return ev.target })},
 			{name: "srcElement", get: getter(func(_ *realm, ev *event) goja.Value { return ev.target })},
@@ -137,7 +144,20 @@ func init() {
 				}
 				return r.rt.ToValue(0)
 			})},
-			{name: "timeStamp", get: getter(func(r *realm, _ *event) goja.Value { return r.rt.ToValue(0) })},
+			{name: "timeStamp", get: getter(func(r *realm, ev *event) goja.Value {
+				if ev.stamp.IsZero() || r.home == nil {
+					return r.rt.ToValue(0)
+				}
+				return r.rt.ToValue(float64(ev.stamp.Sub(r.home.inv.begun)/time.Microsecond) / 1000)
+			})},
+			{name: "initEvent", length: 1, call: method(func(r *realm, ev *event, call goja.FunctionCall) goja.Value {
+				r.need(call, 1, "'initEvent' on 'Event'")
+				if !ev.dispatching {
+					ev.kind, ev.bubbles, ev.cancelable = r.str(call.Argument(0)), call.Argument(1).ToBoolean(), call.Argument(2).ToBoolean()
+					ev.stopped, ev.stoppedNow, ev.canceled, ev.trusted, ev.target = false, false, false, false, goja.Null()
+				}
+				return goja.Undefined()
+			})},
 			flag("bubbles", func(ev *event) bool { return ev.bubbles }),
 			flag("cancelable", func(ev *event) bool { return ev.cancelable }),
 			flag("composed", func(ev *event) bool { return ev.composed }),
@@ -179,7 +199,7 @@ func init() {
 				}
 				return r.rt.NewArray()
 			})},
-		},
+		}, phases...),
 	}).declare()
 	(&webClass{
 		name: "CustomEvent", length: 1, parent: "Event",
@@ -239,29 +259,28 @@ func captureOf(options goja.Value) bool {
 }
 
 func addListener(r *realm, o targetOwner, call goja.FunctionCall) goja.Value {
-	callback, options := call.Argument(1), call.Argument(2)
-	if !some(callback) {
-		return goja.Undefined()
-	}
-	if _, ok := callback.(*goja.Object); !ok {
+	kind, callback, options := r.str(call.Argument(0)), call.Argument(1), call.Argument(2)
+	if _, ok := callback.(*goja.Object); !ok && some(callback) {
 		panic(r.typeError("Failed to execute 'addEventListener' on 'EventTarget': parameter 2 is not of type 'Object'."))
 	}
 	flag := func(name string) bool {
 		v := optional(options, name)
 		return v != nil && v.ToBoolean()
 	}
-	l := &listener{kind: r.str(call.Argument(0)), callback: callback, capture: captureOf(options), once: flag("once"), passive: flag("passive")}
+	l := &listener{kind: kind, callback: callback, capture: captureOf(options), once: flag("once"), passive: flag("passive")}
 	if v := optional(options, "signal"); v != nil {
 		s, ok := nativeOf[*abortSignal](r, v)
 		if !ok {
 			panic(r.typeError("Failed to execute 'addEventListener' on 'EventTarget': member signal is not of type AbortSignal."))
 		}
-		if s.aborted {
+		if s.aborted || !some(callback) {
 			return goja.Undefined()
 		}
 		l.unwatch = s.onAbort(func() { o.events().remove(l) })
 	}
-	o.events().add(l)
+	if some(callback) {
+		o.events().add(l)
+	}
 	return goja.Undefined()
 }
 

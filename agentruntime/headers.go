@@ -162,37 +162,7 @@ func (r *realm) fillHeaders(h *headers, init goja.Value) {
 		}
 		return
 	}
-	r.eachPair(init, "Headers", func(name, value goja.Value) {
-		h.add(r.headerName(name), r.headerValue(value))
-	})
-}
-
-// eachPair walks an init value that is an iterable of pairs or a record.
-func (r *realm) eachPair(init goja.Value, what string, fn func(name, value goja.Value)) {
-	obj, ok := init.(*goja.Object)
-	if !ok {
-		panic(r.typeError("Failed to construct '" + what + "': the init value must be an object or an iterable of pairs"))
-	}
-	if some(obj.GetSymbol(goja.SymIterator)) {
-		r.rt.ForOf(obj, func(pair goja.Value) bool {
-			var items []goja.Value
-			if p, ok := pair.(*goja.Object); ok {
-				r.rt.ForOf(p, func(v goja.Value) bool {
-					items = append(items, v)
-					return len(items) < 3
-				})
-			}
-			if len(items) != 2 {
-				panic(r.typeError("Failed to construct '" + what + "': each pair must have two items"))
-			}
-			fn(items[0], items[1])
-			return true
-		})
-		return
-	}
-	for _, key := range obj.Keys() {
-		fn(r.rt.ToValue(key), obj.Get(key))
-	}
+	r.eachPair(init, "Headers", r.headerName, func(name string, value goja.Value) { h.add(name, r.headerValue(value)) })
 }
 
 // newHeaders makes a Headers object around h.

@@ -41,6 +41,7 @@ type realm struct {
 	first      *Invocation   // of a spare: what its module was evaluated for
 	retired    bool
 	timers     map[int64]*timer
+	dueTimers  timerQueue
 	lastTimer  int64
 	envObject  *goja.Object
 	// workers are the classes of cloudflare:workers, once one was touched.
@@ -82,7 +83,11 @@ func (r *realm) global(name string) goja.Value {
 	}
 	v := mk(r)
 	r.made[name] = v
-	_ = r.rt.GlobalObject().DefineDataProperty(name, v, goja.FLAG_TRUE, goja.FLAG_FALSE, goja.FLAG_TRUE)
+	enumerable := goja.FLAG_TRUE
+	if webClasses[name] != nil {
+		enumerable = goja.FLAG_FALSE
+	}
+	_ = r.rt.GlobalObject().DefineDataProperty(name, v, goja.FLAG_TRUE, goja.FLAG_TRUE, enumerable)
 	return v
 }
 

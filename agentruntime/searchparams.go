@@ -129,8 +129,8 @@ func init() {
 				if other, ok := nativeOf[*searchParams](r, init); ok {
 					p.list = slices.Clone(other.list)
 				} else {
-					r.eachPair(init, "URLSearchParams", func(name, value goja.Value) {
-						p.list = append(p.list, param{r.str(name), r.str(value)})
+					r.eachPair(init, "URLSearchParams", r.str, func(name string, value goja.Value) {
+						p.list = append(p.list, param{name, r.str(value)})
 					})
 				}
 			} else if given(init) {

@@ -49,6 +49,9 @@ const (
 	tagStream   // index into Value.Streams, 0 for none and counted from 1
 	tagRequest  // JSON of its head, then its body as tagStream has it
 	tagResponse // the same
+	// What follows may be stored again.
+	tagBlob // type, bytes
+	tagFile // name, 8 bytes: last modified in milliseconds as a float, type, bytes
 )
 
 // maxCloneDepth bounds the nesting of a value.
@@ -301,6 +304,8 @@ func (w *cloneWriter) plain(o *goja.Object, depth int) {
 	case t != typeProxy && isFunction(o): // asynchronous arrow functions have no class of their own
 		w.function(o)
 		return
+	case w.blob(o):
+		return
 	case w.out != nil && w.reference(o, t):
 		return
 	case t == typePromise:
@@ -317,6 +322,25 @@ func (w *cloneWriter) plain(o *goja.Object, depth int) {
 	}
 	w.tag(tagObject)
 	w.properties(o, o.Keys(), depth)
+}
+
+// blob writes a Blob or a File, and reports whether o is one.
+func (w *cloneWriter) blob(o *goja.Object) bool {
+	b, ok := nativeOf[*blob](w.r, o)
+	if !ok {
+		return false
+	}
+	if b.isFile {
+		w.tag(tagFile)
+		w.bytes(b.name)
+		w.float(b.modified)
+	} else {
+		w.tag(tagBlob)
+	}
+	w.bytes(b.contentType)
+	w.count(len(b.data))
+	w.buf = append(w.buf, b.data...)
+	return true
 }
 
 func (w *cloneWriter) properties(o *goja.Object, keys []string, depth int) {

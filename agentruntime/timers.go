@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"container/heap"
 	"context"
 	"time"
 
@@ -12,10 +13,38 @@ type timer struct {
 	id     int64
 	scope  *scope
 	clock  *time.Timer
+	due    time.Time
 	every  time.Duration // zero: once
-	fn     goja.Callable
-	args   []goja.Value
+	run    func()
 	active bool
+	place  int // in the realm's queue
+}
+
+// timerQueue is a heap of timers, the next one due first; of those due at the same time the one that was made first.
+type timerQueue []*timer
+
+func (q timerQueue) Len() int { return len(q) }
+func (q timerQueue) Less(i, j int) bool {
+	if q[i].due.Equal(q[j].due) {
+		return q[i].id < q[j].id
+	}
+	return q[i].due.Before(q[j].due)
+}
+func (q timerQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+func (q *timerQueue) Push(x any) {
+	t := x.(*timer)
+	t.place = len(*q)
+	*q = append(*q, t)
+}
+func (q *timerQueue) Pop() any {
+	last := len(*q) - 1
+	t := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return t
 }
 
 // longestDelay is what a delay is cut to, as in browsers.
@@ -88,33 +117,45 @@ func (r *realm) setTimer(name string, call goja.FunctionCall, first int, repeat 
 	if !ok {
 		panic(r.typeError(name + ": the callback is not a function"))
 	}
-	t := &timer{scope: r.at, fn: fn, active: true}
-	var d time.Duration
+	var d, every time.Duration
 	if first == 2 {
 		d = delay(call.Argument(1))
 	}
 	if repeat {
-		t.every = max(d, time.Millisecond)
-		d = t.every
+		every = max(d, time.Millisecond)
+		d = every
 	}
+	var args []goja.Value
 	if len(call.Arguments) > first {
-		t.args = append(t.args, call.Arguments[first:]...)
+		args = append(args, call.Arguments[first:]...)
 	}
+	return r.rt.ToValue(r.after(d, every, func() {
+		if _, err := fn(goja.Undefined(), args...); err != nil {
+			r.uncaught(err)
+		}
+	}).id)
+}
+
+// after has run called on the loop, in the scope of the running code, once d has passed, and then every so often if every is
+// not zero. Until then the isolate has something to wait for.
+func (r *realm) after(d, every time.Duration, run func()) *timer {
 	r.lastTimer++
-	t.id = r.lastTimer
+	t := &timer{id: r.lastTimer, scope: r.at, due: time.Now().Add(d), every: every, run: run, active: true}
 	if r.timers == nil {
 		r.timers = make(map[int64]*timer, 4)
 	}
 	r.timers[t.id] = t
+	heap.Push(&r.dueTimers, t)
 	r.pending++
 	t.clock = time.AfterFunc(d, func() { r.deliver(t.scope, func() { r.fire(t) }) })
-	return r.rt.ToValue(t.id)
+	return t
 }
 
 func (r *realm) clearTimer(id int64) {
 	if t := r.timers[id]; t != nil {
 		t.stop()
 		delete(r.timers, id)
+		heap.Remove(&r.dueTimers, t.place)
 		r.pending--
 	}
 }
@@ -124,19 +165,27 @@ func (t *timer) stop() {
 	t.clock.Stop()
 }
 
-// fire runs a timer's callback.
+// fire runs a timer that is due. Clocks that go off together do so in any order; timers run in the order in which they are
+// due: so it is the next one that runs, as far as it belongs to the same scope, and t's turn comes when the other's clock
+// goes off.
 func (r *realm) fire(t *timer) {
-	if !t.active {
-		return // cleared after it was queued
+	now := time.Now()
+	if len(r.dueTimers) > 0 {
+		if next := r.dueTimers[0]; next.scope == t.scope && !next.due.After(now) {
+			t = next
+		}
+	}
+	if !t.active || t.due.After(now) {
+		return // cleared after it was queued, or an interval that has had its turn
 	}
 	if t.every == 0 {
 		r.clearTimer(t.id)
 	} else {
+		t.due = now.Add(t.every)
+		heap.Fix(&r.dueTimers, t.place)
 		t.clock.Reset(t.every)
 	}
-	if _, err := t.fn(goja.Undefined(), t.args...); err != nil {
-		r.uncaught(err)
-	}
+	t.run()
 }
 
 // uncaught reports what a callback threw that nobody called.

@@ -90,6 +90,7 @@ func (r *realm) classPrototype(class string) *goja.Object {
 	l := r.lazyMembersOf(above, c.proto, c.members)
 	proto = r.rt.CreateObject(l.self)
 	l.owner, l.class = proto, class
+	r.noteOwner(proto, l)
 	if web.prototypes == nil {
 		web.prototypes = make(map[string]*goja.Object, 4)
 	}
@@ -107,6 +108,9 @@ func (r *realm) classPrototype(class string) *goja.Object {
 // makeClass makes the constructor.
 func (r *realm) makeClass(c *madeClass) goja.Value {
 	ctor := r.rt.ToValue(func(call goja.ConstructorCall) *goja.Object {
+		if call.NewTarget == nil && r.calledPlainly(c.name) {
+			panic(r.typeError("Class constructor " + c.name + " cannot be invoked without 'new'"))
+		}
 		if c.construct == nil {
 			panic(r.typeError("Illegal constructor"))
 		}
@@ -116,6 +120,7 @@ func (r *realm) makeClass(c *madeClass) goja.Value {
 	proto := r.classPrototype(c.name)
 	_ = ctor.DefineDataProperty("prototype", proto, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
 	_ = proto.DefineDataProperty("constructor", ctor, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	r.noteOwner(ctor, r.web().owners[proto]...) // who looks at a constructor looks at its prototype next
 	above := ctor.Prototype()
 	if c.parent != "" {
 		above = r.global(c.parent).(*goja.Object)
@@ -123,11 +128,31 @@ func (r *realm) makeClass(c *madeClass) goja.Value {
 	if len(c.statics) > 0 {
 		l := r.lazyMembersOf(above, c.static, c.statics)
 		l.owner, above = ctor, l.self
+		r.noteOwner(ctor, l)
 	}
 	if above != ctor.Prototype() {
 		_ = ctor.SetPrototype(above)
 	}
 	return ctor
+}
+
+// calledPlainly reports whether the constructor of the named class that runs was called without new. The engine does not say so,
+// but a call has a frame of its own on the stack, and a construction has none.
+func (r *realm) calledPlainly(class string) bool {
+	web := r.web()
+	web.frames = r.rt.CaptureCallStack(1, web.frames[:0])
+	if len(web.frames) != 1 || web.frames[0].SrcName() != "<native>" {
+		return false
+	}
+	name := web.frames[0].FuncName()
+	return name == class || name == "call" || name == "apply"
+}
+
+// noteOwner lets reflection on obj find what it has to make, where code uses any.
+func (r *realm) noteOwner(obj *goja.Object, list ...*lazyMembers) {
+	if owners := r.web().owners; owners != nil {
+		owners[obj] = append(owners[obj], list...)
+	}
 }
 
 // asyncIteratorSymbol is the symbol that stands for Symbol.asyncIterator, which the engine lacks.
@@ -165,6 +190,7 @@ type lazyMembers struct {
 	table               map[string]*member
 	list                []member
 	made                map[string]*madeMember
+	revealed            bool
 }
 
 // madeMember is a member that was touched: value, or the functions of an accessor.

@@ -8,8 +8,10 @@ import (
 
 // webState is what the Web APIs keep for a realm, made at first use.
 type webState struct {
-	prototypes    map[string]*goja.Object // of the classes touched so far
+	prototypes    map[string]*goja.Object         // of the classes touched so far
+	owners        map[*goja.Object][]*lazyMembers // of those, and of their constructors; nil where code can't ask
 	asyncIterator *goja.Symbol
+	frames        []goja.StackFrame // room for calledPlainly
 	uint8         goja.Constructor
 	view          [3]goja.Callable // buffer, byteOffset and byteLength of a typed array
 

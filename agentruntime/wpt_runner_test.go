@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,11 +91,11 @@ func (s *wptSuite) compile(name string) (*goja.Program, error) {
 	if len(res.Errors) > 0 {
 		return nil, fmt.Errorf("%s: %s", name, res.Errors[0].Text)
 	}
-	program, err := compileBundle(string(res.Code), &sourceMap{})
+	tree, err := parseBundle(string(res.Code), &sourceMap{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return program, nil
+	return goja.CompileAST(tree, false) // scripts, not modules
 }
 
 // wptSubstitutions is what the suite's server replaces in files whose names contain ".sub.".
@@ -294,12 +295,20 @@ func (h *wptHost) failure() error {
 }
 
 func (h *wptHost) Fetch(_ context.Context, _ Target, req *Request) (*Response, error) {
+	var sent []byte
 	if req.Body != nil {
+		var err error
+		if sent, err = io.ReadAll(req.Body); err != nil {
+			return nil, err
+		}
 		_ = req.Body.Close()
 	}
 	u, err := url.Parse(req.URL)
 	if err != nil || u.Scheme+"://"+u.Host != wptOrigin {
 		return nil, fmt.Errorf("%s is not a file of the test suite", req.URL)
+	}
+	if u.Path == "/fetch/api/resources/echo-content.py" {
+		return &Response{Status: 200, Header: http.Header{"Content-Type": {"text/plain"}}, URL: req.URL, Body: io.NopCloser(bytes.NewReader(sent))}, nil
 	}
 	data, err := h.suite.read(u.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -308,7 +317,7 @@ func (h *wptHost) Fetch(_ context.Context, _ Target, req *Request) (*Response, e
 	if err != nil {
 		return nil, err
 	}
-	return &Response{Status: 200, StatusText: "OK", Header: http.Header{}, URL: req.URL, Body: io.NopCloser(strings.NewReader(string(data)))}, nil
+	return &Response{Status: 200, StatusText: "OK", Header: http.Header{}, URL: req.URL, Body: io.NopCloser(bytes.NewReader(data))}, nil
 }
 
 // TestWebPlatformRunner sees that the runner can tell a pass from a failure.
