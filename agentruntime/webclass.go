@@ -137,15 +137,12 @@ func (r *realm) makeClass(c *madeClass) goja.Value {
 }
 
 // calledPlainly reports whether the constructor of the named class that runs was called without new. The engine does not say so,
-// but a call has a frame of its own on the stack, and a construction has none.
+// but a call has a frame of its own on the stack, and a construction has none. X.call(this) goes through, for code that was
+// compiled to inherit the old way.
 func (r *realm) calledPlainly(class string) bool {
 	web := r.web()
 	web.frames = r.rt.CaptureCallStack(1, web.frames[:0])
-	if len(web.frames) != 1 || web.frames[0].SrcName() != "<native>" {
-		return false
-	}
-	name := web.frames[0].FuncName()
-	return name == class || name == "call" || name == "apply"
+	return len(web.frames) == 1 && web.frames[0].SrcName() == "<native>" && web.frames[0].FuncName() == class
 }
 
 // noteOwner lets reflection on obj find what it has to make, where code uses any.
