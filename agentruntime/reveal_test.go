@@ -54,9 +54,9 @@ func TestConstructorsNeedNew(t *testing.T) {
 func TestReflects(t *testing.T) {
 	for code, want := range map[string]bool{
 		"var __getOwnPropNames = Object.getOwnPropertyNames; x": false,
-		"Object.getOwnPropertyNames(x)":                          true,
-		"Reflect.ownKeys(x)":                                     true,
-		"new Response()":                                         false,
+		"Object.getOwnPropertyNames(x)":                         true,
+		"Reflect.ownKeys(x)":                                    true,
+		"new Response()":                                        false,
 	} {
 		if got := reflects(code); got != want {
 			t.Errorf("%s: %t, want %t", code, got, want)
