@@ -294,38 +294,37 @@ func (r *realm) strategyOf(v goja.Value, mark float64) strategy {
 	st := strategy{mark: mark}
 	if m := optional(v, "highWaterMark"); m != nil {
 		st.mark = m.ToFloat()
-		if math.IsNaN(st.mark) || st.mark < 0 {
-			panic(r.newError("RangeError", "Invalid highWaterMark"))
-		}
 	}
 	if f := optional(v, "size"); f != nil {
 		st.size = r.callable(f, nil, "The size of a queuing strategy")
 	}
+	if math.IsNaN(st.mark) || st.mark < 0 {
+		panic(r.newError("RangeError", "Invalid highWaterMark"))
+	}
 	return st
 }
 
-// measure returns the size of chunk, or what the size function threw.
-func (st *strategy) measure(r *realm, chunk goja.Value) (size float64, thrown goja.Value) {
-	if st.size == nil {
+// measure returns the size of chunk, or what the size function threw; without a function every chunk counts as 1.
+func measure(r *realm, size *callback, chunk goja.Value) (n float64, thrown goja.Value) {
+	if size == nil {
 		return 1, nil
 	}
-	v, thrown := st.size.invoke(chunk)
+	v, thrown := size.invoke(chunk)
 	if thrown != nil {
 		return 0, thrown
 	}
-	size = v.ToFloat()
-	if math.IsNaN(size) || size < 0 || math.IsInf(size, 1) {
+	n = v.ToFloat()
+	if math.IsNaN(n) || n < 0 || math.IsInf(n, 1) {
 		return 0, r.newError("RangeError", "The size of a chunk must be a finite, non-negative number")
 	}
-	return size, nil
+	return n, nil
 }
 
 // algorithm is a step of an underlying source or sink. It calls done once, with what was thrown, nil for nothing.
 type algorithm func(arg goja.Value, done func(thrown goja.Value))
 
 // algorithmOf makes an algorithm of a method of an underlying source, sink or transformer; nil when there is none. args
-// makes the method's arguments of the algorithm's own. A method that returns no object has ended when it returns: the
-// standard waits one more microtask, which code can hardly tell and which would cost more than all the rest.
+// makes the method's arguments of the algorithm's own. A method that returns no object has ended one microtask later.
 func (r *realm) algorithmOf(obj goja.Value, name string, args func(arg goja.Value) []goja.Value) algorithm {
 	f := optional(obj, name)
 	if f == nil {
@@ -338,7 +337,7 @@ func (r *realm) algorithmOf(obj goja.Value, name string, args func(arg goja.Valu
 			v = r.rejected(thrown)
 		}
 		if _, ok := v.(*goja.Object); !ok {
-			done(nil)
+			r.soon(func() { done(nil) })
 			return
 		}
 		r.upon(v, func(goja.Value) { done(nil) }, done)
@@ -383,8 +382,8 @@ func (q *chunkQueue) pop() goja.Value {
 	it := q.items[0]
 	q.items[0] = queued{}
 	q.items = q.items[1:]
-	if q.total -= it.size; q.total < 0 || len(q.items) == 0 {
-		q.total = 0
+	if q.total -= it.size; q.total < 0 {
+		q.total = 0 // rounding
 	}
 	return it.value
 }

@@ -6,8 +6,9 @@ import (
 	"github.com/dop251/goja"
 )
 
-// takeBuffer takes the bytes of a view out of its buffer, which is detached. It throws when v is no view.
-func (r *realm) takeBuffer(v goja.Value, what string) (buf []byte, offset, length int) {
+// measureView returns where a view lies in its buffer, and the buffer's size. It throws when v is no view, or a view of a
+// detached buffer.
+func (r *realm) measureView(v goja.Value, what string) (offset, length, size int) {
 	obj, ok := v.(*goja.Object)
 	if !ok || !isView(obj) {
 		panic(r.typeError(what + " must be an ArrayBufferView"))
@@ -16,11 +17,18 @@ func (r *realm) takeBuffer(v goja.Value, what string) (buf []byte, offset, lengt
 	if b.Detached() {
 		panic(r.typeError(what + " has a detached buffer"))
 	}
-	buf = b.Bytes()
-	offset, length = int(obj.Get("byteOffset").ToInteger()), int(obj.Get("byteLength").ToInteger())
-	if offset < 0 || length < 0 || offset+length > len(buf) {
+	offset, length, size = int(obj.Get("byteOffset").ToInteger()), int(obj.Get("byteLength").ToInteger()), len(b.Bytes())
+	if offset < 0 || length < 0 || offset+length > size {
 		panic(r.typeError(what + " is out of the bounds of its buffer"))
 	}
+	return offset, length, size
+}
+
+// takeBuffer takes the bytes of a view out of its buffer, which is detached. It throws as measureView does.
+func (r *realm) takeBuffer(v goja.Value, what string) (buf []byte, offset, length int) {
+	offset, length, _ = r.measureView(v, what)
+	b := v.(*goja.Object).Get("buffer").Export().(goja.ArrayBuffer)
+	buf = b.Bytes()
 	b.Detach()
 	return buf, offset, length
 }
@@ -56,9 +64,15 @@ func (r *realm) byobRead(rd *streamReader, call goja.FunctionCall) goja.Value {
 	p.buf, p.offset, p.length = r.takeBuffer(view, "The view")
 	promise, resolve, reject := r.newPromise()
 	p.into = &intoRequest{
-		chunk: func(v goja.Value) { resolve(r.iterResult(v, false)) },
-		close: func(v goja.Value) { resolve(r.iterResult(v, true)) },
-		fail:  reject,
+		chunk: func(p *pullInto) { resolve(r.iterResult(r.filledView(p), false)) },
+		close: func(p *pullInto) {
+			if p == nil {
+				resolve(r.iterResult(goja.Undefined(), true))
+				return
+			}
+			resolve(r.iterResult(r.filledView(p), true))
+		},
+		fail: reject,
 	}
 	rd.s.ctrl.(*byteController).readInto(p)
 	return promise
@@ -81,6 +95,17 @@ func (c *byteController) currentRequest() goja.Value {
 		return goja.Null()
 	}
 	return c.request.obj
+}
+
+// attached throws when code has detached the buffer of a request's view.
+func (r *realm) attached(view goja.Value) {
+	obj, ok := view.(*goja.Object)
+	if !ok {
+		return
+	}
+	if b, ok := obj.Get("buffer").Export().(goja.ArrayBuffer); ok && b.Detached() {
+		panic(r.typeError("The buffer of the BYOB request has been detached"))
+	}
 }
 
 // detachView makes the buffer behind the current request's view useless to code, before its bytes are handed on.
@@ -107,6 +132,9 @@ func init() {
 				}
 				if !c.open() {
 					panic(r.typeError("Unable to enqueue: the stream is closed or errored."))
+				}
+				if c.request != nil {
+					r.attached(c.request.view)
 				}
 				buf, offset, length := r.takeBuffer(call.Argument(0), "The chunk")
 				if length == 0 {
@@ -140,9 +168,8 @@ func init() {
 				if n < 0 {
 					panic(r.typeError("A negative number of bytes can't be responded"))
 				}
-				c, view := q.c, q.view
-				c.respond(n)
-				detachView(view)
+				r.attached(q.view)
+				q.c.respond(n)
 				return goja.Undefined()
 			})},
 			{name: "respondWithNewView", length: 1, call: method(func(r *realm, q *byobRequest, call goja.FunctionCall) goja.Value {
@@ -150,12 +177,17 @@ func init() {
 					panic(r.typeError("This BYOB request has been invalidated."))
 				}
 				c := q.c
-				buf, offset, length := r.takeBuffer(call.Argument(0), "The view")
+				offset, length, size := r.measureView(call.Argument(0), "The view")
 				p := c.pulls[0]
-				if offset != p.offset+p.filled || length > p.length-p.filled || len(buf) != len(p.buf) {
+				switch {
+				case length == 0 && c.s.state == streamReadable:
+					panic(r.typeError("The new view is empty while the stream is open"))
+				case length > 0 && c.s.state != streamReadable:
+					panic(r.typeError("The new view is not empty though the stream is closed"))
+				case offset != p.offset+p.filled || length > p.length-p.filled || size != len(p.buf):
 					panic(r.newError("RangeError", "The new view does not fit the request"))
 				}
-				p.buf = buf
+				p.buf, _, _ = r.takeBuffer(call.Argument(0), "The view")
 				c.respond(length)
 				return goja.Undefined()
 			})},

@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"bytes"
 	"math"
 
 	"github.com/dop251/goja"
@@ -9,20 +10,12 @@ import (
 // byteController is the controller of a byte stream (https://streams.spec.whatwg.org/#rbs-controller-class). Its queue
 // holds plain bytes: what code enqueues is taken out of its buffer, which is detached, as the standard's transfer does.
 type byteController struct {
-	s              *readable
-	queue          [][]byte
-	total          int
-	mark           float64
-	started        bool
-	closeRequested bool
-	pulling        bool
-	pullAgain      bool
-	pull, stop     algorithm
-	asking         repeater
-	autoAllocate   int
-	pulls          []*pullInto
-	request        *byobRequest
-	obj            *goja.Object
+	sourceController
+	queue        [][]byte
+	total        int
+	autoAllocate int
+	pulls        []*pullInto
+	request      *byobRequest
 }
 
 // pullInto is a buffer that waits to be filled: the view of a BYOB read, or one allocated for a default read.
@@ -38,13 +31,13 @@ type pullInto struct {
 	// into is the waiting BYOB read; nil for a default read that was given a buffer, or a reader that let go.
 	into     *intoRequest
 	detached bool // its reader let go: bytes go to the queue
-	auto     bool // made for a default read
 }
 
-// intoRequest is one pending BYOB read. Exactly one of its functions is called, once.
+// intoRequest is one pending BYOB read. Exactly one of its functions is called, once: with what was read, p's bytes from its
+// offset as far as it is filled, or with nil when the stream was cancelled.
 type intoRequest struct {
-	chunk func(view goja.Value)
-	close func(view goja.Value)
+	chunk func(p *pullInto)
+	close func(p *pullInto)
 	fail  func(err goja.Value)
 }
 
@@ -55,18 +48,20 @@ type byobRequest struct {
 	obj  *goja.Object
 }
 
-func (c *byteController) value() *goja.Object {
-	if c.obj == nil {
-		c.obj = c.s.r.instance("ReadableByteStreamController", c)
-	}
-	return c.obj
+func newByteController(s *readable, mark float64) *byteController {
+	c := &byteController{}
+	c.s, c.mark, c.kind = s, mark, c
+	s.ctrl = c
+	return c
 }
+
+func (c *byteController) value() *goja.Object { return c.instance("ReadableByteStreamController") }
 
 // newByteStream makes a byte stream around native algorithms, started.
 func (r *realm) newByteStream(mark float64, pull, stop algorithm) (*readable, *byteController) {
 	s := newReadable(r)
-	c := &byteController{s: s, mark: mark, pull: pull, stop: stop, started: true}
-	s.ctrl = c
+	c := newByteController(s, mark)
+	c.pull, c.stop, c.started = pull, stop, true
 	return s, c
 }
 
@@ -76,7 +71,7 @@ func (r *realm) constructBytes(s *readable, source, strategyArg goja.Value) {
 	if st.size != nil {
 		panic(r.newError("RangeError", "The strategy of a byte stream can't have a size function"))
 	}
-	c := &byteController{s: s, mark: st.mark}
+	c := newByteController(s, st.mark)
 	if v := optional(source, "autoAllocateChunkSize"); v != nil {
 		n := v.ToFloat()
 		if math.IsNaN(n) || n < 1 || n > bodyLimit {
@@ -84,27 +79,10 @@ func (r *realm) constructBytes(s *readable, source, strategyArg goja.Value) {
 		}
 		c.autoAllocate = int(n)
 	}
-	s.ctrl = c
-	onlyController := func(goja.Value) []goja.Value { return []goja.Value{c.value()} }
-	c.pull = r.algorithmOf(source, "pull", onlyController)
-	c.stop = r.algorithmOf(source, "cancel", func(reason goja.Value) []goja.Value { return []goja.Value{reason} })
-	r.startSource(source, c.value(), func() {
-		c.started = true
-		c.pullIfNeeded()
-	}, c.fail)
+	c.source(source)
 }
 
-func (c *byteController) open() bool { return !c.closeRequested && c.s.state == streamReadable }
-
-func (c *byteController) desired() (room float64, known bool) {
-	switch c.s.state {
-	case streamErrored:
-		return 0, false
-	case streamClosed:
-		return 0, true
-	}
-	return c.mark - float64(c.total), true
-}
+func (c *byteController) desired() (room float64, known bool) { return c.room(float64(c.total)) }
 
 func (c *byteController) wantsPull() bool {
 	if !c.open() || !c.started {
@@ -126,50 +104,46 @@ func (c *byteController) waitingInto() bool {
 	return false
 }
 
-func (c *byteController) pullIfNeeded() { c.asking.run(c.pullOnce) }
-
-func (c *byteController) pullOnce() {
-	if !c.wantsPull() {
-		return
-	}
-	if c.pulling {
-		c.pullAgain = true
-		return
-	}
-	if c.pull == nil {
-		return
-	}
-	c.pulling = true
-	c.pull(nil, func(thrown goja.Value) {
-		if thrown != nil {
-			c.fail(thrown)
-			return
-		}
-		c.pulling = false
-		if c.pullAgain {
-			c.pullAgain = false
-			c.pullIfNeeded()
-		}
-	})
-}
-
 // enqueue takes data over: the caller must not touch it again.
 func (c *byteController) enqueue(data []byte) {
 	if !c.open() {
 		return
 	}
-	c.invalidate()
+	if len(c.pulls) > 0 {
+		c.invalidate()
+		if p := c.pulls[0]; p.detached {
+			c.pulls = c.pulls[1:]
+			c.push(bytes.Clone(p.bytes()))
+		}
+	}
 	switch {
-	case c.s.waiting() > 0 && len(c.queue) == 0:
-		if len(c.pulls) > 0 && c.pulls[0].auto {
+	case c.s.reader != nil && !c.s.reader.byob:
+		c.serveReads()
+		if c.s.waiting() == 0 {
+			c.push(data)
+			break
+		}
+		if len(c.pulls) > 0 {
 			c.pulls = c.pulls[1:]
 		}
 		c.s.fulfil(c.s.r.uint8Array(data))
-	default:
+	case c.s.reader != nil:
 		c.push(data)
 		c.serve()
+	default:
+		c.push(data)
 	}
 	c.pullIfNeeded()
+}
+
+// bytes is what p was filled with.
+func (p *pullInto) bytes() []byte { return p.buf[p.offset : p.offset+p.filled] }
+
+// serveReads answers the default reads that wait out of the queue.
+func (c *byteController) serveReads() {
+	for c.s.waiting() > 0 && c.total > 0 {
+		c.s.fulfil(c.s.r.uint8Array(c.take()))
+	}
 }
 
 func (c *byteController) push(data []byte) {
@@ -180,28 +154,20 @@ func (c *byteController) push(data []byte) {
 	c.total += len(data)
 }
 
-// serve gives what is queued to those who wait.
+// serve gives what is queued to the reads that wait with a buffer.
 func (c *byteController) serve() {
-	for c.s.waiting() > 0 && c.total > 0 {
-		if len(c.pulls) > 0 && c.pulls[0].auto {
-			c.pulls = c.pulls[1:]
-		}
-		c.s.fulfil(c.s.r.uint8Array(c.take()))
+	for _, p := range c.filled() {
+		c.commit(p)
 	}
-	if len(c.pulls) > 0 && c.pulls[0].detached && c.pulls[0].filled == 0 && c.total > 0 {
-		c.pulls = c.pulls[1:]
-	}
-	var ready []*pullInto
-	for len(c.pulls) > 0 && c.total > 0 && c.pulls[0].into != nil {
-		if !c.fill(c.pulls[0]) {
-			break
-		}
+}
+
+// filled takes the buffers that the queue fills out of those that wait.
+func (c *byteController) filled() (ready []*pullInto) {
+	for len(c.pulls) > 0 && c.total > 0 && c.fill(c.pulls[0]) {
 		ready = append(ready, c.pulls[0])
 		c.pulls = c.pulls[1:]
 	}
-	for _, p := range ready {
-		c.commit(p)
-	}
+	return ready
 }
 
 // take removes the first run of bytes of the queue.
@@ -237,14 +203,14 @@ func (c *byteController) fill(p *pullInto) bool {
 }
 
 // view makes the result of a read into p.
-func (c *byteController) view(p *pullInto) goja.Value {
-	r := c.s.r
-	if p.ctor == nil {
-		return r.uint8Array(p.buf[p.offset : p.offset+p.filled])
+func (r *realm) filledView(p *pullInto) goja.Value {
+	ctor := p.ctor
+	if ctor == nil {
+		ctor = r.rt.Get("Uint8Array")
 	}
-	construct, ok := goja.AssertConstructor(p.ctor)
+	construct, ok := goja.AssertConstructor(ctor)
 	if !ok {
-		return r.uint8Array(p.buf[p.offset : p.offset+p.filled])
+		panic(r.typeError("The class of the view is no constructor any more"))
 	}
 	v, err := construct(nil, r.arrayBuffer(p.buf), r.rt.ToValue(p.offset), r.rt.ToValue(p.filled/p.element))
 	if thrown := thrownBy(err); thrown != nil {
@@ -257,15 +223,15 @@ func (c *byteController) view(p *pullInto) goja.Value {
 func (c *byteController) commit(p *pullInto) {
 	if p.into == nil {
 		if c.s.waiting() > 0 {
-			c.s.fulfil(c.view(p))
+			c.s.fulfil(c.s.r.filledView(p))
 		}
 		return
 	}
 	if c.s.state == streamClosed {
-		p.into.close(c.view(p))
+		p.into.close(p)
 		return
 	}
-	p.into.chunk(c.view(p))
+	p.into.chunk(p)
 }
 
 func (c *byteController) close() {
@@ -284,9 +250,6 @@ func (c *byteController) close() {
 	c.closeRequested = true
 	c.clear()
 	c.s.finish()
-	if c.s.reader == nil || !c.s.reader.byob {
-		c.pulls = nil
-	}
 }
 
 func (c *byteController) fail(err goja.Value) {
@@ -317,7 +280,7 @@ func (c *byteController) closePulls() {
 	c.pulls = nil
 	for _, p := range pulls {
 		if p.into != nil {
-			p.into.close(goja.Undefined())
+			p.into.close(nil)
 		}
 	}
 }
@@ -333,11 +296,10 @@ func (c *byteController) endPulls() {
 	}
 }
 
-func (c *byteController) clear() { c.pull, c.stop = nil, nil }
-
-// invalidate takes the current byobRequest away from code.
+// invalidate takes the current byobRequest away from code, and the buffer that it showed.
 func (c *byteController) invalidate() {
 	if c.request != nil {
+		detachView(c.request.view)
 		c.request.c, c.request.view = nil, goja.Null()
 		c.request = nil
 	}
@@ -346,39 +308,21 @@ func (c *byteController) invalidate() {
 func (c *byteController) pullSteps(req *readRequest) {
 	if c.total > 0 {
 		data := c.take()
-		c.drained()
+		c.drained(c.total == 0)
 		req.chunk(c.s.r.uint8Array(data))
 		return
 	}
 	if c.autoAllocate > 0 {
-		c.pulls = append(c.pulls, &pullInto{
-			buf: make([]byte, c.autoAllocate), length: c.autoAllocate, minimum: 1, element: 1, auto: true,
-		})
+		c.pulls = append(c.pulls, &pullInto{buf: make([]byte, c.autoAllocate), length: c.autoAllocate, minimum: 1, element: 1})
 	}
 	c.s.reader.requests = append(c.s.reader.requests, req)
-	c.pullIfNeeded()
-}
-
-// drained closes the stream when that was asked for and the queue is empty, and asks for more otherwise.
-func (c *byteController) drained() {
-	if c.total == 0 && c.closeRequested {
-		c.clear()
-		c.s.finish()
-		return
-	}
 	c.pullIfNeeded()
 }
 
 func (c *byteController) cancelSteps(reason goja.Value, done func(goja.Value)) {
 	c.invalidate()
 	c.pulls, c.queue, c.total = nil, nil, 0
-	stop := c.stop
-	c.clear()
-	if stop == nil {
-		done(nil)
-		return
-	}
-	stop(reason, done)
+	c.stopSource(reason, done)
 }
 
 func (c *byteController) releaseSteps() {
@@ -387,7 +331,7 @@ func (c *byteController) releaseSteps() {
 		return
 	}
 	c.pulls = pulls[:1]
-	c.pulls[0].detached, c.pulls[0].auto = true, false
+	c.pulls[0].detached = true
 	err := c.s.r.typeError("This ReadableStream reader has been released.")
 	for _, p := range pulls {
 		if into := p.into; into != nil {
@@ -410,13 +354,13 @@ func (c *byteController) readInto(p *pullInto) {
 		return
 	}
 	if s.state == streamClosed {
-		p.into.close(c.view(p))
+		p.into.close(p)
 		return
 	}
 	if c.total > 0 {
 		if c.fill(p) {
-			c.drained()
-			p.into.chunk(c.view(p))
+			c.drained(c.total == 0)
+			p.into.chunk(p)
 			return
 		}
 		if c.closeRequested {
@@ -453,18 +397,21 @@ func (c *byteController) respond(n int) {
 	switch {
 	case p.detached:
 		c.pulls = c.pulls[1:]
-		c.push(append([]byte(nil), p.buf[p.offset:p.offset+p.filled]...))
+		c.push(bytes.Clone(p.bytes()))
 		c.serve()
 	case p.filled < p.minimum:
 	default:
 		c.pulls = c.pulls[1:]
 		if rest := p.filled % p.element; rest > 0 {
-			end := p.offset + p.filled
+			all := p.bytes()
 			p.filled -= rest
-			c.push(append([]byte(nil), p.buf[end-rest:end]...))
+			c.push(bytes.Clone(all[len(all)-rest:]))
 		}
+		ready := c.filled()
 		c.commit(p)
-		c.serve()
+		for _, p := range ready {
+			c.commit(p)
+		}
 	}
 	c.pullIfNeeded()
 }

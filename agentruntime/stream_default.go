@@ -6,45 +6,31 @@ import (
 
 // defaultController is the controller of a stream of any values (https://streams.spec.whatwg.org/#rs-default-controller-class).
 type defaultController struct {
-	s              *readable
-	queue          chunkQueue
-	strategy       strategy
-	started        bool
-	closeRequested bool
-	pulling        bool
-	pullAgain      bool
-	pull, stop     algorithm
-	asking         repeater
-	obj            *goja.Object
+	sourceController
+	queue chunkQueue
+	size  *callback // nil when every chunk counts as 1
+}
+
+func newDefaultController(s *readable, st strategy) *defaultController {
+	c := &defaultController{size: st.size}
+	c.s, c.mark, c.kind = s, st.mark, c
+	s.ctrl = c
+	return c
 }
 
 func (c *defaultController) value() *goja.Object {
-	if c.obj == nil {
-		c.obj = c.s.r.instance("ReadableStreamDefaultController", c)
-	}
-	return c.obj
+	return c.instance("ReadableStreamDefaultController")
 }
 
 // newDefaultStream makes a stream around native algorithms, started.
 func (r *realm) newDefaultStream(st strategy, pull, stop algorithm) (*readable, *defaultController) {
 	s := newReadable(r)
-	c := &defaultController{s: s, strategy: st, pull: pull, stop: stop, started: true}
-	s.ctrl = c
+	c := newDefaultController(s, st)
+	c.pull, c.stop, c.started = pull, stop, true
 	return s, c
 }
 
-// desired returns the room in the queue; known is false for an errored stream, which has none.
-func (c *defaultController) desired() (room float64, known bool) {
-	switch c.s.state {
-	case streamErrored:
-		return 0, false
-	case streamClosed:
-		return 0, true
-	}
-	return c.strategy.mark - c.queue.total, true
-}
-
-func (c *defaultController) open() bool { return !c.closeRequested && c.s.state == streamReadable }
+func (c *defaultController) desired() (room float64, known bool) { return c.room(c.queue.total) }
 
 func (c *defaultController) enqueue(chunk goja.Value) {
 	if !c.open() {
@@ -53,7 +39,7 @@ func (c *defaultController) enqueue(chunk goja.Value) {
 	if c.s.waiting() > 0 {
 		c.s.fulfil(chunk)
 	} else {
-		size, thrown := c.strategy.measure(c.s.r, chunk)
+		size, thrown := measure(c.s.r, c.size, chunk)
 		if thrown != nil {
 			c.fail(thrown)
 			panic(thrown)
@@ -84,7 +70,8 @@ func (c *defaultController) fail(err goja.Value) {
 }
 
 func (c *defaultController) clear() {
-	c.pull, c.stop, c.strategy.size = nil, nil, nil
+	c.sourceController.clear()
+	c.size = nil
 }
 
 func (c *defaultController) wantsPull() bool {
@@ -98,33 +85,6 @@ func (c *defaultController) wantsPull() bool {
 	return room > 0
 }
 
-func (c *defaultController) pullIfNeeded() { c.asking.run(c.pullOnce) }
-
-func (c *defaultController) pullOnce() {
-	if !c.wantsPull() {
-		return
-	}
-	if c.pulling {
-		c.pullAgain = true
-		return
-	}
-	if c.pull == nil {
-		return
-	}
-	c.pulling = true
-	c.pull(nil, func(thrown goja.Value) {
-		if thrown != nil {
-			c.fail(thrown)
-			return
-		}
-		c.pulling = false
-		if c.pullAgain {
-			c.pullAgain = false
-			c.pullIfNeeded()
-		}
-	})
-}
-
 func (c *defaultController) pullSteps(req *readRequest) {
 	if len(c.queue.items) == 0 {
 		c.s.reader.requests = append(c.s.reader.requests, req)
@@ -132,24 +92,13 @@ func (c *defaultController) pullSteps(req *readRequest) {
 		return
 	}
 	chunk := c.queue.pop()
-	if c.closeRequested && len(c.queue.items) == 0 {
-		c.clear()
-		c.s.finish()
-	} else {
-		c.pullIfNeeded()
-	}
+	c.drained(len(c.queue.items) == 0)
 	req.chunk(chunk)
 }
 
 func (c *defaultController) cancelSteps(reason goja.Value, done func(goja.Value)) {
 	c.queue.reset()
-	stop := c.stop
-	c.clear()
-	if stop == nil {
-		done(nil)
-		return
-	}
-	stop(reason, done)
+	c.stopSource(reason, done)
 }
 
 func (c *defaultController) releaseSteps() {}
@@ -167,9 +116,9 @@ func (r *realm) startSource(source goja.Value, controller *goja.Object, started 
 	r.upon(result, func(goja.Value) { started() }, fail)
 }
 
-// newReadableFrom makes a stream of an underlying source and a strategy, as the constructor does.
+// constructReadable makes a stream of an underlying source and a strategy, as the constructor does.
 func (r *realm) constructReadable(s *readable, source, strategyArg goja.Value) {
-	r.dictionary(source, "the underlying source")
+	r.object(source, "the underlying source")
 	kind := optional(source, "type")
 	if kind != nil && r.str(kind) != "bytes" {
 		panic(r.typeError("Invalid type of the underlying source: " + r.str(kind)))
@@ -178,15 +127,7 @@ func (r *realm) constructReadable(s *readable, source, strategyArg goja.Value) {
 		r.constructBytes(s, source, strategyArg)
 		return
 	}
-	c := &defaultController{s: s, strategy: r.strategyOf(strategyArg, 1)}
-	s.ctrl = c
-	onlyController := func(goja.Value) []goja.Value { return []goja.Value{c.value()} }
-	c.pull = r.algorithmOf(source, "pull", onlyController)
-	c.stop = r.algorithmOf(source, "cancel", func(reason goja.Value) []goja.Value { return []goja.Value{reason} })
-	r.startSource(source, c.value(), func() {
-		c.started = true
-		c.pullIfNeeded()
-	}, c.fail)
+	newDefaultController(s, r.strategyOf(strategyArg, 1)).source(source)
 }
 
 func roomValue(r *realm, room float64, known bool) goja.Value {

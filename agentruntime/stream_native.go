@@ -108,7 +108,7 @@ func (r *realm) handOver(s *readable) *readable {
 		c.s = &out
 	}
 	s.state, s.disturbed, s.reader = streamClosed, true, &streamReader{s: s}
-	s.ctrl = &defaultController{s: s}
+	newDefaultController(s, strategy{})
 	return &out
 }
 

@@ -16,7 +16,8 @@ func (r *realm) pipeOptionsOf(v goja.Value) pipeOptions {
 		f := optional(v, name)
 		return f != nil && f.ToBoolean()
 	}
-	o := pipeOptions{preventClose: flag("preventClose"), preventAbort: flag("preventAbort"), preventCancel: flag("preventCancel")}
+	var o pipeOptions
+	o.preventAbort, o.preventCancel, o.preventClose = flag("preventAbort"), flag("preventCancel"), flag("preventClose")
 	if s := optional(v, "signal"); s != nil {
 		sig, ok := nativeOf[*abortSignal](r, s)
 		if !ok {
@@ -155,14 +156,12 @@ func (p *pipe) step() {
 		chunk: func(v goja.Value) {
 			p.reading = false
 			p.writes++
-			p.dst.put(v, func(goja.Value) {
-				if p.writes--; p.writes == 0 && p.idle != nil {
-					idle := p.idle
-					p.idle = nil
-					idle()
+			p.dst.put(v, nil, func(thrown goja.Value) {
+				if thrown != nil {
+					p.r.soon(p.written) // once the stream is in its error state
 					return
 				}
-				p.pump()
+				p.written()
 			})
 			p.pump()
 		},
@@ -175,6 +174,17 @@ func (p *pipe) step() {
 			p.pump()
 		},
 	})
+}
+
+// written is called when a chunk has arrived, or has failed to.
+func (p *pipe) written() {
+	if p.writes--; p.writes == 0 && p.idle != nil {
+		idle := p.idle
+		p.idle = nil
+		idle()
+		return
+	}
+	p.pump()
 }
 
 // shutdown ends the pipe once what was written has arrived, with action first; err is nil for a good end.
@@ -208,103 +218,4 @@ func (p *pipe) shutdown(action func(done func(thrown goja.Value)), err goja.Valu
 		return
 	}
 	act()
-}
-
-// tee is the state of a stream that was split in two (https://streams.spec.whatwg.org/#abstract-opdef-readablestreamtee).
-type tee struct {
-	r        *realm
-	src      *readable
-	reader   *streamReader
-	branches [2]teeBranch
-	reading  bool
-	again    bool
-	ended    []func(thrown goja.Value)
-}
-
-type teeBranch struct {
-	s        *readable
-	out      transformOut
-	canceled bool
-	reason   goja.Value
-}
-
-// tee splits s: both streams get every chunk, bytes are copied for the second.
-func (r *realm) tee(s *readable) (one, two *readable) {
-	r.startSourceNow(s)
-	t := &tee{r: r, src: s, reader: s.acquire(false)}
-	_, bytes := s.ctrl.(*byteController)
-	for i := range t.branches {
-		b := &t.branches[i]
-		stop := func(reason goja.Value, done func(goja.Value)) { t.cancel(i, reason, done) }
-		if bytes {
-			stream, c := r.newByteStream(0, t.pull, stop)
-			b.s, b.out = stream, c
-		} else {
-			stream, c := r.newDefaultStream(strategy{mark: 1}, t.pull, stop)
-			b.s, b.out = stream, c
-		}
-		b.s.length = s.length
-	}
-	t.reader.closed.watch(func() {
-		if s.state == streamErrored {
-			t.branches[0].out.fail(s.storedError)
-			t.branches[1].out.fail(s.storedError)
-		}
-	})
-	if !bytes {
-		t.branches[0].out.(*defaultController).pullIfNeeded()
-	}
-	return t.branches[0].s, t.branches[1].s
-}
-
-func (t *tee) pull(_ goja.Value, done func(goja.Value)) {
-	if t.reading {
-		t.again = true
-		done(nil)
-		return
-	}
-	t.reading = true
-	t.reader.read(&readRequest{
-		chunk: func(v goja.Value) {
-			t.again = false
-			if b := &t.branches[0]; !b.canceled && b.out.open() {
-				b.out.put(v)
-			}
-			if b := &t.branches[1]; !b.canceled && b.out.open() {
-				b.out.put(v)
-			}
-			t.reading = false
-			if t.again {
-				t.pull(nil, func(goja.Value) {})
-			}
-		},
-		close: func() {
-			t.reading = false
-			for i := range t.branches {
-				if b := &t.branches[i]; !b.canceled {
-					b.out.conclude()
-				}
-			}
-			t.tellEnded(nil)
-		},
-		fail: func(goja.Value) { t.reading = false },
-	})
-	done(nil)
-}
-
-func (t *tee) cancel(i int, reason goja.Value, done func(goja.Value)) {
-	t.branches[i].canceled, t.branches[i].reason = true, reason
-	t.ended = append(t.ended, done)
-	if t.branches[0].canceled && t.branches[1].canceled {
-		both := t.r.rt.NewArray(orUndefined(t.branches[0].reason), orUndefined(t.branches[1].reason))
-		t.src.cancel(both, t.tellEnded)
-	}
-}
-
-func (t *tee) tellEnded(thrown goja.Value) {
-	ended := t.ended
-	t.ended = nil
-	for _, done := range ended {
-		done(thrown)
-	}
 }

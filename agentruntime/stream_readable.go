@@ -164,7 +164,13 @@ func (r *realm) streamFrom(iterable goja.Value) *readable {
 			done(thrown)
 			return
 		}
-		r.upon(v, func(goja.Value) { done(nil) }, done)
+		r.upon(v, func(v goja.Value) {
+			if _, ok := v.(*goja.Object); !ok {
+				done(r.typeError("The iterator's result is not an object"))
+				return
+			}
+			done(nil)
+		}, done)
 	})
 	return s
 }
@@ -197,6 +203,7 @@ func init() {
 				return s.cancelPromise(call.Argument(0))
 			}))},
 			{name: "getReader", call: method(func(r *realm, s *readable, call goja.FunctionCall) goja.Value {
+				r.dictionary(call.Argument(0), "the options of getReader")
 				if mode := optional(call.Argument(0), "mode"); mode != nil {
 					if r.str(mode) != "byob" {
 						panic(r.typeError("Invalid mode of a reader: " + r.str(mode)))
@@ -227,10 +234,11 @@ func init() {
 				if !ok {
 					panic(r.typeError("Failed to execute 'pipeThrough' on 'ReadableStream': member writable is not of type 'WritableStream'."))
 				}
+				options := r.pipeOptionsOf(call.Argument(1))
 				if s.reader != nil || w.writer != nil {
 					panic(r.typeError("A stream that is locked can't be piped."))
 				}
-				r.upon(r.pipe(s, w, r.pipeOptionsOf(call.Argument(1))), nil, nil)
+				r.upon(r.pipe(s, w, options), nil, nil)
 				return out
 			})},
 			{name: "values", call: method(func(r *realm, s *readable, call goja.FunctionCall) goja.Value {
@@ -248,7 +256,7 @@ func init() {
 	}).declare()
 
 	readerMembers := []member{
-		{name: "closed", get: getter(func(_ *realm, rd *streamReader) goja.Value { return rd.closed.value() })},
+		{name: "closed", get: promised(getter(func(_ *realm, rd *streamReader) goja.Value { return rd.closed.value() }))},
 		{name: "cancel", call: promised(method(func(r *realm, rd *streamReader, call goja.FunctionCall) goja.Value {
 			if rd.s == nil {
 				panic(r.typeError("This ReadableStream reader has been released."))
@@ -328,17 +336,26 @@ func constructStrategy(r *realm, call goja.ConstructorCall) *goja.Object {
 	return nil
 }
 
-// strategyMembers are the members of a queuing strategy that sizes a chunk by one of its properties; empty counts it.
+// strategyMembers are the members of a queuing strategy that sizes a chunk by one of its properties; empty counts it. The
+// size function is the same for all of a class.
 func strategyMembers(property string) []member {
+	length := 0
+	if property != "" {
+		length = 1
+	}
 	return []member{
 		{name: "highWaterMark", get: getter(func(_ *realm, m *markOf) goja.Value { return m.mark })},
-		{name: "size", get: func(r *realm, _ goja.FunctionCall) goja.Value {
-			return r.function("size", 1, func(r *realm, call goja.FunctionCall) goja.Value {
-				if property == "" {
-					return r.rt.ToValue(1)
-				}
-				return orUndefined(call.Argument(0).ToObject(r.rt).Get(property))
-			})
-		}},
+		{name: "size", get: getter(func(r *realm, _ *markOf) goja.Value {
+			key := " size " + property
+			if r.made[key] == nil {
+				r.made[key] = r.function("size", length, func(r *realm, call goja.FunctionCall) goja.Value {
+					if property == "" {
+						return r.rt.ToValue(1)
+					}
+					return orUndefined(call.Argument(0).ToObject(r.rt).Get(property))
+				})
+			}
+			return r.made[key]
+		})},
 	}
 }

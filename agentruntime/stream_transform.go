@@ -250,7 +250,7 @@ type transformController struct{ t *transformer }
 
 // constructTransform is the constructor's work.
 func (r *realm) constructTransform(t *transformer, transformer, in, out goja.Value) {
-	r.dictionary(transformer, "the transformer")
+	r.object(transformer, "the transformer")
 	for _, name := range []string{"readableType", "writableType"} {
 		if optional(transformer, name) != nil {
 			panic(r.newError("RangeError", "Invalid "+name))

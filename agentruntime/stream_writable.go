@@ -48,6 +48,7 @@ type pendingAbort struct {
 	reason  goja.Value
 	done    []func(thrown goja.Value)
 	already bool // was erroring before: the sink's abort isn't called
+	promise goja.Value
 }
 
 // writeController is the state of a WritableStreamDefaultController.
@@ -113,7 +114,7 @@ func (c *writeController) signalValue() *goja.Object {
 }
 
 func (r *realm) constructWritable(w *writable, sink, strategyArg goja.Value) {
-	r.dictionary(sink, "the underlying sink")
+	r.object(sink, "the underlying sink")
 	if v := optional(sink, "type"); v != nil {
 		panic(r.newError("RangeError", "Invalid type of the underlying sink"))
 	}
@@ -151,17 +152,21 @@ func (w *writable) updatePressure(pressure bool) {
 	}
 }
 
-// put queues a chunk; done is called when it was written.
-func (w *writable) put(chunk goja.Value, done func(thrown goja.Value)) {
+// put queues a chunk; done is called when it was written. by is the writer that code writes with, nil for none: it must still
+// hold the stream once the chunk's size is known.
+func (w *writable) put(chunk goja.Value, by *streamWriter, done func(thrown goja.Value)) {
 	r := w.r
 	var size float64
 	if w.state == writeOpen {
 		var thrown goja.Value
-		if size, thrown = w.strategy.measure(r, chunk); thrown != nil {
+		if size, thrown = measure(r, w.strategy.size, chunk); thrown != nil {
 			w.failIfOpen(thrown)
 		}
 	}
 	switch {
+	case by != nil && by.w != w:
+		done(r.typeError("This WritableStream writer has been released."))
+		return
 	case w.state == writeErrored:
 		done(w.storedError)
 		return
@@ -303,6 +308,19 @@ func (w *writable) abort(reason goja.Value, done func(thrown goja.Value)) {
 	if w.state != writeErroring {
 		w.startErroring(reason)
 	}
+}
+
+// abortPromise is abort for code: a promise, the same one for all that abort the stream before it has ended.
+func (w *writable) abortPromise(reason goja.Value) goja.Value {
+	if w.pending != nil && w.pending.promise != nil {
+		return w.pending.promise
+	}
+	before := w.pending
+	promise := w.r.promiseOf(func(done func(goja.Value)) { w.abort(reason, done) })
+	if w.pending != nil && w.pending != before {
+		w.pending.promise = promise
+	}
+	return promise
 }
 
 func (p *pendingAbort) end(thrown goja.Value) {

@@ -30,8 +30,7 @@ func init() {
 		members: []member{
 			{name: "locked", get: getter(func(r *realm, w *writable) goja.Value { return r.rt.ToValue(w.writer != nil) })},
 			{name: "abort", call: promised(method(func(r *realm, w *writable, call goja.FunctionCall) goja.Value {
-				reason := call.Argument(0)
-				return r.promiseOf(func(done func(goja.Value)) { unlocked(r, w).abort(reason, done) })
+				return unlocked(r, w).abortPromise(call.Argument(0))
 			}))},
 			{name: "close", call: promised(method(func(r *realm, w *writable, _ goja.FunctionCall) goja.Value {
 				return r.promiseOf(func(done func(goja.Value)) { unlocked(r, w).end(done) })
@@ -52,8 +51,8 @@ func init() {
 			return nil
 		},
 		members: []member{
-			{name: "closed", get: getter(func(_ *realm, wr *streamWriter) goja.Value { return wr.closed.value() })},
-			{name: "ready", get: getter(func(_ *realm, wr *streamWriter) goja.Value { return wr.ready.value() })},
+			{name: "closed", get: promised(getter(func(_ *realm, wr *streamWriter) goja.Value { return wr.closed.value() }))},
+			{name: "ready", get: promised(getter(func(_ *realm, wr *streamWriter) goja.Value { return wr.ready.value() }))},
 			{name: "desiredSize", get: getter(func(r *realm, wr *streamWriter) goja.Value {
 				switch w := r.writerOf(wr); w.state {
 				case writeErrored, writeErroring:
@@ -66,15 +65,14 @@ func init() {
 			})},
 			{name: "write", call: promised(method(func(r *realm, wr *streamWriter, call goja.FunctionCall) goja.Value {
 				w, chunk := r.writerOf(wr), call.Argument(0)
-				return r.promiseOf(func(done func(goja.Value)) { w.put(chunk, done) })
+				return r.promiseOf(func(done func(goja.Value)) { w.put(chunk, wr, done) })
 			}))},
 			{name: "close", call: promised(method(func(r *realm, wr *streamWriter, _ goja.FunctionCall) goja.Value {
 				w := r.writerOf(wr)
 				return r.promiseOf(func(done func(goja.Value)) { w.end(done) })
 			}))},
 			{name: "abort", call: promised(method(func(r *realm, wr *streamWriter, call goja.FunctionCall) goja.Value {
-				w, reason := r.writerOf(wr), call.Argument(0)
-				return r.promiseOf(func(done func(goja.Value)) { w.abort(reason, done) })
+				return r.writerOf(wr).abortPromise(call.Argument(0))
 			}))},
 			{name: "releaseLock", call: method(func(_ *realm, wr *streamWriter, _ goja.FunctionCall) goja.Value {
 				wr.release()

@@ -24,6 +24,7 @@ type webState struct {
 	settle    goja.Callable
 	settled   goja.Value
 	reactions map[int64]reactions
+	later     []func() // run in the next microtask
 	last      int64
 
 	// computing has room for the one slow computation that may run.
@@ -129,6 +130,29 @@ func (r *realm) upon(v goja.Value, ok, no func(goja.Value)) {
 	web.reactions[web.last] = reactions{ok, no}
 	if _, err := web.settle(goja.Undefined(), web.settled, v, r.rt.ToValue(web.last)); err != nil {
 		panic(err)
+	}
+}
+
+// soon calls fn in a microtask of its own, or in one with others that were asked for meanwhile.
+func (r *realm) soon(fn func()) {
+	web := r.web()
+	web.later = append(web.later, fn)
+	if len(web.later) > 1 {
+		return
+	}
+	r.upon(goja.Undefined(), func(goja.Value) {
+		list := web.later
+		web.later = nil
+		for _, fn := range list {
+			fn()
+		}
+	}, nil)
+}
+
+// object checks that v, an argument that may be left out, is an object otherwise.
+func (r *realm) object(v goja.Value, what string) {
+	if _, ok := v.(*goja.Object); !ok && given(v) {
+		panic(r.typeError("Failed to read " + what + ": the value is not an object"))
 	}
 }
 
