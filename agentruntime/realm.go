@@ -41,6 +41,7 @@ type realm struct {
 	first      *Invocation   // of a spare: what its module was evaluated for
 	retired    bool
 	timers     map[int64]*timer
+	turns      uint64 // how many there were
 	dueTimers  timerQueue
 	lastTimer  int64
 	envObject  *goja.Object

@@ -324,7 +324,8 @@ func measure(r *realm, size *callback, chunk goja.Value) (n float64, thrown goja
 type algorithm func(arg goja.Value, done func(thrown goja.Value))
 
 // algorithmOf makes an algorithm of a method of an underlying source, sink or transformer; nil when there is none. args
-// makes the method's arguments of the algorithm's own. A method that returns no object has ended one microtask later.
+// makes the method's arguments of the algorithm's own. A method that returns no object has ended when it
+// returns: where code can tell that the standard waits one more microtask, the caller waits (delayed).
 func (r *realm) algorithmOf(obj goja.Value, name string, args func(arg goja.Value) []goja.Value) algorithm {
 	f := optional(obj, name)
 	if f == nil {
@@ -337,10 +338,28 @@ func (r *realm) algorithmOf(obj goja.Value, name string, args func(arg goja.Valu
 			v = r.rejected(thrown)
 		}
 		if _, ok := v.(*goja.Object); !ok {
-			r.soon(func() { done(nil) })
+			done(nil)
 			return
 		}
 		r.upon(v, func(goja.Value) { done(nil) }, done)
+	}
+}
+
+// delayed makes an algorithm end one microtask after it has returned at the earliest.
+func (r *realm) delayed(run algorithm) algorithm {
+	if run == nil {
+		return nil
+	}
+	return func(arg goja.Value, done func(goja.Value)) {
+		returned := false
+		run(arg, func(thrown goja.Value) {
+			if returned {
+				done(thrown)
+				return
+			}
+			r.soon(func() { done(thrown) })
+		})
+		returned = true
 	}
 }
 

@@ -13,9 +13,14 @@ type sourceController struct {
 	closeRequested bool
 	pulling        bool
 	pullAgain      bool
-	pull, stop     algorithm
-	asking         repeater
-	obj            *goja.Object
+	// A pull of code's that has returned without a promise ends one microtask later. Most of the time nobody asks before
+	// that, so the microtask is made only for who does: returned says that it is due, and turn in which turn it began.
+	returned   bool
+	turn       uint64
+	pull, stop algorithm
+	coded      bool // pull is a function of code's
+	asking     repeater
+	obj        *goja.Object
 	// kind is the controller that this is a part of.
 	kind interface {
 		streamController
@@ -27,7 +32,8 @@ type sourceController struct {
 func (c *sourceController) source(source goja.Value) {
 	r, object := c.s.r, c.kind.value()
 	c.pull = r.algorithmOf(source, "pull", func(goja.Value) []goja.Value { return []goja.Value{object} })
-	c.stop = r.algorithmOf(source, "cancel", func(reason goja.Value) []goja.Value { return []goja.Value{reason} })
+	c.stop = r.delayed(r.algorithmOf(source, "cancel", func(reason goja.Value) []goja.Value { return []goja.Value{reason} }))
+	c.coded = true
 	r.startSource(source, object, func() {
 		c.started = true
 		c.pullIfNeeded()
@@ -61,7 +67,13 @@ func (c *sourceController) pullOnce() {
 	if !c.open() || !c.started || !c.kind.wantsPull() {
 		return
 	}
+	if c.pulling && c.returned && c.turn != c.s.r.turns {
+		c.pulling, c.returned = false, false
+	}
 	if c.pulling {
+		if c.returned && !c.pullAgain {
+			c.s.r.soon(c.pulled)
+		}
 		c.pullAgain = true
 		return
 	}
@@ -69,17 +81,30 @@ func (c *sourceController) pullOnce() {
 		return
 	}
 	c.pulling = true
+	inside := c.coded
 	c.pull(nil, func(thrown goja.Value) {
-		if thrown != nil {
+		switch {
+		case thrown != nil:
 			c.kind.fail(thrown)
-			return
-		}
-		c.pulling = false
-		if c.pullAgain {
-			c.pullAgain = false
-			c.pullIfNeeded()
+		case inside:
+			c.returned, c.turn = true, c.s.r.turns
+			if c.pullAgain {
+				c.s.r.soon(c.pulled)
+			}
+		default:
+			c.pulled()
 		}
 	})
+	inside = false
+}
+
+// pulled is the end of a pull.
+func (c *sourceController) pulled() {
+	c.pulling, c.returned = false, false
+	if c.pullAgain {
+		c.pullAgain = false
+		c.pullIfNeeded()
+	}
 }
 
 // drained closes the stream when that was asked for and the queue is empty, and asks for more otherwise.

@@ -121,9 +121,9 @@ func (r *realm) constructWritable(w *writable, sink, strategyArg goja.Value) {
 	w.r = r
 	w.ctrl = &writeController{w: w}
 	w.strategy = r.strategyOf(strategyArg, 1)
-	w.write = r.algorithmOf(sink, "write", func(chunk goja.Value) []goja.Value { return []goja.Value{chunk, w.ctrl.value()} })
-	w.finish = r.algorithmOf(sink, "close", func(goja.Value) []goja.Value { return nil })
-	w.abort_ = r.algorithmOf(sink, "abort", func(reason goja.Value) []goja.Value { return []goja.Value{reason} })
+	w.write = r.delayed(r.algorithmOf(sink, "write", func(chunk goja.Value) []goja.Value { return []goja.Value{chunk, w.ctrl.value()} }))
+	w.finish = r.delayed(r.algorithmOf(sink, "close", func(goja.Value) []goja.Value { return nil }))
+	w.abort_ = r.delayed(r.algorithmOf(sink, "abort", func(reason goja.Value) []goja.Value { return []goja.Value{reason} }))
 	w.pressure = w.desired() <= 0
 	r.startSource(sink, w.ctrl.value(), func() {
 		w.started = true

@@ -25,6 +25,7 @@ func (r *realm) turn(t task) {
 	inv := s.inv
 	r.at = s
 	turnsBegun.Add(1)
+	r.turns++
 	r.meter.inv = inv
 	r.meter.begin(r.rt, inv.budget(), inv.grace())
 	r.guard(t.run)

@@ -24,7 +24,9 @@ type webState struct {
 	settle    goja.Callable
 	settled   goja.Value
 	reactions map[int64]reactions
-	later     []func() // run in the next microtask
+	later     []later          // run in the next microtask
+	spare     []later          // room for the next list of them
+	wake      func(goja.Value) // asks for that microtask
 	last      int64
 
 	// computing has room for the one slow computation that may run.
@@ -133,20 +135,54 @@ func (r *realm) upon(v goja.Value, ok, no func(goja.Value)) {
 	}
 }
 
+// laterProgram is the loop behind soon: it awaits the promises that run returns, which costs less than a function for each.
+var laterProgram = goja.MustCompile("later.js", "(async function(run){for(;;)await run()})", true)
+
+// later is something to do in the next microtask, and the scope it belongs to.
+type later struct {
+	scope *scope
+	fn    func()
+}
+
 // soon calls fn in a microtask of its own, or in one with others that were asked for meanwhile.
 func (r *realm) soon(fn func()) {
 	web := r.web()
-	web.later = append(web.later, fn)
+	web.later = append(web.later, later{r.at, fn})
 	if len(web.later) > 1 {
 		return
 	}
-	r.upon(goja.Undefined(), func(goja.Value) {
-		list := web.later
+	if web.wake == nil {
+		waiting := web.later
 		web.later = nil
-		for _, fn := range list {
-			fn()
+		loop := r.program(laterProgram)
+		if _, err := loop(goja.Undefined(), r.rt.ToValue(func(goja.FunctionCall) goja.Value { return r.runLater() })); err != nil {
+			panic(err)
 		}
-	}, nil)
+		web.later = waiting
+	}
+	web.wake(goja.Undefined())
+}
+
+// runLater does what was asked for, and returns the promise of the next time.
+func (r *realm) runLater() goja.Value {
+	web := r.web()
+	list := web.later
+	web.later = web.spare[:0]
+	for i, l := range list {
+		list[i] = later{}
+		prev := r.enter(l.scope)
+		if ex := r.rt.Try(l.fn); ex != nil {
+			r.rejected(ex.Value())
+		}
+		r.leave(prev)
+	}
+	web.spare = list[:0]
+	promise, resolve, _ := r.newPromise()
+	web.wake = resolve
+	if len(web.later) > 0 {
+		resolve(goja.Undefined())
+	}
+	return promise
 }
 
 // object checks that v, an argument that may be left out, is an object otherwise.

@@ -47,6 +47,8 @@ var wptGroups = []wptGroup{
 		"WebCryptoAPI/generateKey/successes_RSA-PSS.https.any.js",
 		"WebCryptoAPI/generateKey/successes_RSASSA-PKCS1-v1_5.https.any.js",
 	}},
+	{Name: "Compression", From: "node24", Paths: []string{"compression"}},
+	{Name: "URLPattern", From: "node24", Paths: []string{"urlpattern"}},
 }
 
 // wptFetched returns the copy of web-platform-tests that "make deps" unpacked into folder.
