@@ -33,7 +33,7 @@ type wptGroup struct {
 const wptFloor = 50
 
 var wptGroups = []wptGroup{
-	{Name: "URL", From: "node20", Paths: []string{"url", "url/IdnaTestV2.window.js"}},
+	{Name: "URL", From: "node24", Paths: []string{"url"}},
 	{Name: "Encoding", From: "node20", Paths: []string{"encoding"}},
 	{Name: "Streams", From: "node20", Paths: []string{"streams"}, Except: []string{"streams/transferable"}},
 	{Name: "Blob and File", From: "node20", Paths: []string{"FileAPI/blob", "FileAPI/file"}},
