@@ -155,7 +155,7 @@ func (r *realm) fillHeaders(h *headers, init goja.Value) {
 	if !given(init) {
 		return
 	}
-	if other, ok := nativeOf[*headers](r, init); ok {
+	if other, ok := nativeOf[*headers](r, init); ok && r.iteratesAs(init.(*goja.Object), "Headers") {
 		h.own()
 		for key, values := range other.fields {
 			h.fields[key] = append(h.fields[key], values...)

@@ -126,7 +126,8 @@ func init() {
 			p := &searchParams{}
 			init := call.Argument(0)
 			if _, ok := init.(*goja.Object); ok {
-				if other, ok := nativeOf[*searchParams](r, init); ok {
+				other, ok := nativeOf[*searchParams](r, init)
+				if ok && r.iteratesAs(init.(*goja.Object), "URLSearchParams") {
 					p.list = slices.Clone(other.list)
 				} else {
 					r.eachPair(init, "URLSearchParams", r.str, func(name string, value goja.Value) {

@@ -76,6 +76,12 @@ func (r *realm) eachPair(init goja.Value, what string, convert func(goja.Value) 
 	r.record(obj, convert, fn)
 }
 
+// iteratesAs reports whether obj, of the named class, has the class's own iterator: what it holds can be taken from its state.
+func (r *realm) iteratesAs(obj *goja.Object, class string) bool {
+	own, proto := obj.GetSymbol(goja.SymIterator), r.classPrototype(class).GetSymbol(goja.SymIterator)
+	return own != nil && proto != nil && own.SameAs(proto)
+}
+
 // recordProgram walks a record as the standard does. Only what can tell the difference gets it: proxies, and objects with
 // keys that Go strings cannot hold.
 var recordProgram = goja.MustCompile("record.js", `(function(o,key,value){
@@ -105,15 +111,24 @@ func (r *realm) record(obj *goja.Object, convert func(goja.Value) string, fn fun
 		}
 		return
 	}
-	var name string
+	// Keys that are the same once they are converted are one entry, with the last value.
+	var names []string
+	values := map[string]goja.Value{}
 	_, err := r.program(recordProgram)(goja.Undefined(), obj, r.rt.ToValue(func(call goja.FunctionCall) goja.Value {
-		name = convert(call.Argument(0))
+		names = append(names, convert(call.Argument(0)))
 		return goja.Undefined()
 	}), r.rt.ToValue(func(call goja.FunctionCall) goja.Value {
-		fn(name, call.Argument(0))
+		name := names[len(names)-1]
+		if _, twice := values[name]; twice {
+			names = names[:len(names)-1]
+		}
+		values[name] = call.Argument(0)
 		return goja.Undefined()
 	}))
 	if thrown := thrownBy(err); thrown != nil {
 		panic(thrown)
+	}
+	for _, name := range names {
+		fn(name, values[name])
 	}
 }

@@ -3,7 +3,10 @@
 "use strict";
 globalThis.GLOBAL = { isWindow: () => false, isWorker: () => false, isShadowRealm: () => false };
 Object.getOwnPropertyNames(globalThis); // makes all globals, which hasOwnProperty would not see
-globalThis.location = new URL(__wpt.address);
+{
+  const { href, origin, protocol, host, hostname, port, pathname, search, hash } = new URL(__wpt.address);
+  globalThis.location = { href, origin, protocol, host, hostname, port, pathname, search, hash, toString: () => href };
+}
 {
   const plain = globalThis.fetch;
   globalThis.fetch = (input, init) => plain(typeof input === "object" ? input : new URL(input, location).href, init);
