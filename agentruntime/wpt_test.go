@@ -25,12 +25,14 @@ type wptGroup struct {
 	Paths []string
 	// Except are files and folders left out: what needs a document, another realm or a server.
 	Except []string
+	// Floor replaces wptFloor where the tests ask for more than Workers have; docs/conformance.md says what it is.
+	Floor float64
 	// Slow are files left out because they compute for minutes; WPT_SLOW=1 runs them, and no others.
 	Slow []string
 }
 
-// wptFloor is the share of a group's subtests that must pass, in percent.
-const wptFloor = 50
+// wptFloor is the share of a group's subtests that must pass, in percent, unless the group has a floor of its own.
+const wptFloor = 95
 
 var wptGroups = []wptGroup{
 	{Name: "URL", From: "node24", Paths: []string{"url"}},
@@ -46,8 +48,9 @@ var wptGroups = []wptGroup{
 		"WebCryptoAPI/generateKey/successes_RSA-OAEP.https.any.js",
 		"WebCryptoAPI/generateKey/successes_RSA-PSS.https.any.js",
 		"WebCryptoAPI/generateKey/successes_RSASSA-PKCS1-v1_5.https.any.js",
+		"WebCryptoAPI/idlharness.https.any.js",
 	}},
-	{Name: "Compression", From: "node24", Paths: []string{"compression"}},
+	{Name: "Compression", From: "node24", Paths: []string{"compression"}, Floor: 70},
 	{Name: "URLPattern", From: "node24", Paths: []string{"urlpattern"}},
 }
 
@@ -56,6 +59,9 @@ func wptFetched(t *testing.T, folder string) *wptSuite {
 	t.Helper()
 	root := filepath.Join("testdata", "wpt", "files", folder)
 	if _, err := os.Stat(filepath.Join(root, "resources", "testharness.js")); err != nil {
+		if folder == "node24" { // its version leaves Debian's mirrors when a newer one comes
+			return nil
+		}
 		t.Fatalf("the web-platform-tests are not here; run: make deps (%v)", err)
 	}
 	return &wptSuite{root: root}
@@ -174,6 +180,9 @@ func TestWebPlatform(t *testing.T) {
 			suites[g.From] = suite
 		}
 		t.Run(g.Name, func(t *testing.T) {
+			if suite == nil {
+				t.Skip("these tests could not be fetched; see the output of make deps")
+			}
 			files := g.files(t, suite)
 			figures := &wptFigures{Files: len(files)}
 			for _, res := range suite.runAll(files) {
@@ -199,8 +208,12 @@ func TestWebPlatform(t *testing.T) {
 				}
 			}
 			t.Logf("%d of %d subtests in %d files pass: %.1f %%", figures.Passed, figures.Total, figures.Files, figures.share())
-			if figures.share() < wptFloor {
-				t.Errorf("%.1f %% pass, %d %% must", figures.share(), wptFloor)
+			floor := g.Floor
+			if floor == 0 {
+				floor = wptFloor
+			}
+			if figures.share() < floor {
+				t.Errorf("%.1f %% pass, %.0f %% must", figures.share(), floor)
 			}
 			if *updateGolden {
 				expected.Groups[g.Name] = figures
@@ -223,6 +236,55 @@ func TestWebPlatform(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestConformancePage sees that docs/conformance.md says what the expectations say.
+func TestConformancePage(t *testing.T) {
+	const path, begin, end = "../docs/conformance.md", "<!-- figures -->\n", "<!-- end of figures -->\n"
+	data, err := os.ReadFile(filepath.FromSlash(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(data), begin)
+	_, tail, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no lines %q and %q", path, begin, end)
+	}
+	page := head + begin + readExpected(t).page() + end + tail
+	if page == string(data) {
+		return
+	}
+	if !*updateGolden {
+		t.Fatalf("%s does not say what %s does; run the tests with -update", path, wptExpectations)
+	}
+	if err := os.WriteFile(filepath.FromSlash(path), []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// page is the part of docs/conformance.md that is made of the figures.
+func (e *wptExpected) page() string {
+	var b strings.Builder
+	b.WriteString("| group | files | subtests | pass |\n| --- | --- | --- | --- |\n")
+	for _, g := range wptGroups {
+		if f := e.Groups[g.Name]; f != nil {
+			fmt.Fprintf(&b, "| %s | %d | %d | %.1f %% |\n", g.Name, f.Files, f.Total, f.share())
+		}
+	}
+	b.WriteString("\n| fail | why | where |\n| --- | --- | --- |\n")
+	for _, r := range e.Reasons {
+		n := 0
+		for _, names := range r.Files {
+			n += len(names)
+		}
+		files := slices.Sorted(maps.Keys(r.Files))
+		more := ""
+		if len(files) > 3 {
+			files, more = files[:3], fmt.Sprintf(" and %d more", len(r.Files)-3)
+		}
+		fmt.Fprintf(&b, "| %d | %s | `%s`%s |\n", n, r.Reason, strings.Join(files, "` `"), more)
+	}
+	return b.String()
 }
 
 func (f *wptFigures) share() float64 { return 100 * float64(f.Passed) / float64(max(f.Total, 1)) }
