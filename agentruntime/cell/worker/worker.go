@@ -34,6 +34,7 @@ func Asked() bool { return len(os.Args) == 2 && os.Args[1] == Command }
 
 // Main runs the cell until its socket ends, and ends the process.
 func Main() {
+	time.Local = time.UTC // code's local time, as in Workers; the machine's zone is not its business
 	debug.SetMaxStack(maxStack)
 	debug.SetGCPercent(garbage)
 	if err := syscall.SetNonblock(socket, true); err != nil {
