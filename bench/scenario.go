@@ -104,6 +104,13 @@ var scenarios = []scenario{
 		check:   wantBody("75025"),
 	},
 	{
+		name: "wasm", about: "fib(27) in WebAssembly, which both compile", connections: 2,
+		sides:   []string{"gatehouse", "workerd", "cells"},
+		request: getGreeting,
+		check:   wantBody("196418"),
+		floors:  []floor{{figure: "cpu", most: 3}},
+	},
+	{
 		name: "waf_get", about: "the WAF on a browser's GET", connections: 2,
 		sides: []string{"gatehouse", "coraza"},
 		request: func(buf []byte, a ask) []byte {
