@@ -181,6 +181,7 @@ func guardEval(r *realm) {
 	r.guardMethod(r.rt.GlobalObject(), "eval", 1, func(r *realm, call goja.FunctionCall, native goja.Callable) goja.Value {
 		if text, ok := call.Argument(0).(goja.String); ok {
 			r.checkSource(text.String())
+			r.supplyFor(text.String())
 		}
 		return r.callNative(native, goja.Undefined(), call.Arguments...)
 	})
@@ -195,6 +196,7 @@ func guardFunction(r *realm) {
 		for i, arg := range call.Arguments {
 			text := r.str(arg)
 			r.checkSource(text)
+			r.supplyFor(text)
 			args[i] = r.rt.ToValue(text)
 		}
 		fn, err := r.rt.New(native, args...)

@@ -1,7 +1,7 @@
 package agentruntime
 
 import (
-	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -10,9 +10,8 @@ import (
 
 // This file supplies what the engine's built-in objects lack of the language. Global names are made at first touch like the
 // Web APIs (realm.go). A member of a built-in object cannot be: it is put in place in a fresh runtime, but only where the
-// bundle's text holds its name, so that a runtime pays for nothing that its code does not use. Code that makes code, by eval
-// or Function, may use names that the bundle does not hold, and gets all of them. What remains unseen is a name that code
-// puts together, as in [][a + b].
+// bundle's text holds its name, so that a runtime pays for nothing that its code does not use. The text that eval or Function is given
+// is looked through in the same way. What remains unseen is a name that code puts together, as in [][a + b].
 
 // supply is a member that built-in objects lack.
 type supply struct {
@@ -24,14 +23,8 @@ type supply struct {
 // supplies is filled by the files that own the members, in their init functions, and is read-only once the program runs.
 var supplies []*supply
 
-// makesCode finds code that makes code.
-var makesCode = regexp.MustCompile(`\beval\b|\bFunction\b\s*\(|\.constructor\s*\(`)
-
 // suppliesFor chooses what a runtime that runs code needs.
 func suppliesFor(code string) []*supply {
-	if makesCode.MatchString(code) {
-		return supplies
-	}
 	var chosen []*supply
 	for _, s := range supplies {
 		if s.fits != nil && s.fits(code) || s.fits == nil && strings.Contains(code, s.text) {
@@ -39,6 +32,19 @@ func suppliesFor(code string) []*supply {
 		}
 	}
 	return chosen
+}
+
+// supplyFor puts in place what text names, which is made into code, and the bundle does not.
+func (r *realm) supplyFor(text string) {
+	if r.agent == nil {
+		return
+	}
+	for _, s := range suppliesFor(text) {
+		if !slices.Contains(r.agent.script.supplies, s) && !slices.Contains(r.supplied, s) {
+			r.supplied = append(r.supplied, s)
+			s.put(r)
+		}
+	}
 }
 
 // supplyMember declares a native member of the object that the expression path, such as String.prototype, names. A name

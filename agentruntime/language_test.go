@@ -33,7 +33,7 @@ func TestLanguage(t *testing.T) {
 		{"base64 of bytes", `return new Uint8Array([1, 255]).toBase64() + new Uint8Array([1, 255]).toHex() + Uint8Array.fromBase64("Af8=").join()`, "Af8=01ff1,255"},
 		{"errors", `const e = new AggregateError([new Error("a")], "m", { cause: 7 }); return e.errors.length + e.message + e.cause + Error.isError(e)`, "1m7true"},
 		{"class fields named as keywords", `class A { get = 1; set = 2; async = 3; static = 4; static get = 5; static async = 6; get; set; async *x() {} get y() { return 7 } } const a: any = new A(); return [a.get, a.set, a.async, a.static, A.get, A.async, a.y].join()`, ",,3,4,5,6,7"},
-		{"members by a name that eval puts together", `return (0, eval)('[1,2].values()["ma"+"p"](x => x*2)["toAr"+"ray"]().join() + Object["group"+"By"]([1], () => "a").a')`, "2,41"},
+		{"members that only made code names", `const n = "group", v = "values"; return (0, eval)("Object." + n + "By([1], () => 'a').a + '' + [1]." + v + "().map(x => x * 2).next().value") + new Function("return Promise." + "try" + "(() => 1) instanceof Promise")()`, "12true"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := said(t, "async function run(): Promise<string> { "+c.js+" }\nexport default { async fetch() { return new Response(await run()) } }"); got != c.want {
@@ -96,11 +96,6 @@ func TestSupplies(t *testing.T) {
 	} {
 		if got := names(c.code); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.code, got, c.want)
-		}
-	}
-	for _, code := range []string{`eval(x)`, `new Function("a")`, `f.constructor("a")`} {
-		if got := suppliesFor(code); len(got) != len(supplies) {
-			t.Errorf("%s: got %d of %d", code, len(got), len(supplies))
 		}
 	}
 	if got := names(strings.Repeat("retrieval(interval(x)); ", 3)); got != nil {

@@ -21,6 +21,8 @@ type realm struct {
 	// made holds the globals touched so far, by name.
 	made map[string]goja.Value
 
+	supplied []*supply // for code that code has made
+
 	agent *Agent
 	meter meter
 	actor *Actor // nil in the isolate of one invocation
