@@ -414,9 +414,19 @@ func init() {
 			})
 		}),
 		members: append([]member{
-			{name: "encoding", get: getter(func(r *realm, t *transformer) goja.Value { return r.rt.ToValue(t.decoder.label) })},
-			{name: "fatal", get: getter(func(r *realm, t *transformer) goja.Value { return r.rt.ToValue(t.decoder.fatal) })},
-			{name: "ignoreBOM", get: getter(func(r *realm, t *transformer) goja.Value { return r.rt.ToValue(t.decoder.ignoreBOM) })},
+			decoderMember("encoding", func(d *textDecoder) any { return d.label }),
+			decoderMember("fatal", func(d *textDecoder) any { return d.fatal }),
+			decoderMember("ignoreBOM", func(d *textDecoder) any { return d.ignoreBOM }),
 		}, sides...),
 	}).declare()
+}
+
+// decoderMember is an attribute of a TextDecoderStream, which other streams that transform do not have.
+func decoderMember(name string, get func(d *textDecoder) any) member {
+	return member{name: name, get: getter(func(r *realm, t *transformer) goja.Value {
+		if t.decoder == nil {
+			panic(r.typeError("Illegal invocation"))
+		}
+		return r.rt.ToValue(get(t.decoder))
+	})}
 }
