@@ -18,8 +18,7 @@ import (
 // wptGroup is a part of web-platform-tests that must hold to wptFloor by itself.
 type wptGroup struct {
 	Name string
-	// From is the folder that "make deps" unpacks it into; empty for what no package registry carries, which is run where
-	// WPT_ROOT names a checkout of web-platform-tests.
+	// From is the folder that "make deps" unpacks it into.
 	From string
 	// Paths are folders, whose .any.js files are run, and single files.
 	Paths []string

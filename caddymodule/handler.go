@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell"
 	"github.com/gatehouse-edge/gatehouse/record"
 )
 
@@ -108,6 +110,14 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 		in.Body = body
 	}
 	inv := rel.agent.Fetch(ctx, host, in)
+	if repeatable(r, in) {
+		// Its process ended for another's fault. Nothing was answered, and asking again is what a client would do (RFC 9110,
+		// section 9.2.2).
+		if _, err := inv.Response(); errors.Is(err, cell.ErrEnded) {
+			finish(v.rec, inv.Wait(), false)
+			inv = rel.agent.Fetch(ctx, host, in)
+		}
+	}
 	whole := false
 	defer func() {
 		gone()
@@ -143,6 +153,11 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	err = send(w, resp)
 	whole = err == nil
 	return err
+}
+
+// repeatable says whether a request may be begun again by itself: its method is safe, and it has no body.
+func repeatable(r *http.Request, in *agentruntime.Request) bool {
+	return in.Body == nil && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
 // measuredBody notes that a request's body is longer than it may be. The runtime stops reading there.

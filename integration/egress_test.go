@@ -277,4 +277,12 @@ func TestNoOtherWayOut(t *testing.T) {
 			t.Errorf("%s is a %s", name, kind)
 		}
 	}
+	for _, agent := range []string{"narrow", "nothing"} {
+		for way, code := range decode[map[string]string](t, k.get("/"+agent+"/ways?url="+url.QueryEscape(k.forbidden.URL), 200)) {
+			if code != "EGRESS_DENIED" {
+				t.Errorf("%s: %s comes to %s, want EGRESS_DENIED", agent, way, code)
+			}
+		}
+	}
+	want(t, "connections that reached the forbidden server", k.forbidden.accepted.Load(), 0)
 }

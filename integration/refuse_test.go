@@ -86,8 +86,8 @@ var refusals = map[string]refusal{
 	},
 	"node-module": {
 		"agent a {\n\tmain ./imports.ts\n}", "agent a",
-		map[string]string{"imports.ts": "import { readFileSync } from \"node:fs\";\nexport default { fetch() { return new Response(readFileSync(\"/etc/passwd\")); } };\n"},
-		[]string{"imports.ts:1:", "node:fs"},
+		map[string]string{"imports.ts": "import { open } from \"node:files\";\nexport default { fetch() { return new Response(open(\"/etc/passwd\")); } };\n"},
+		[]string{"imports.ts:1:", "node:files"},
 	},
 	"no-handler": {
 		"agent a {\n\tmain ./empty.ts\n}", "agent a", map[string]string{"empty.ts": "export const answer = 42;\n"}, []string{"agent a", "export default"},

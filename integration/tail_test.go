@@ -270,7 +270,7 @@ func TestCommandsExplainThemselves(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	for _, args := range [][]string{
-		{"gatehouse"}, {"gatehouse", "tail"}, {"gatehouse", "sql"}, {"gatehouse", "secret"},
+		{"gatehouse"}, {"gatehouse", "tail"}, {"gatehouse", "sql"}, {"gatehouse", "secret"}, {"gatehouse", "dev"}, {"gatehouse", "types"},
 		{"gatehouse", "secret", "put"}, {"gatehouse", "secret", "list"}, {"gatehouse", "secret", "delete"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestCommandsExplainThemselves(t *testing.T) {
 		})
 	}
 	for _, args := range [][]string{
-		{"backup", "x"}, {"restore", "x"}, {"actors", "list", "a"}, {"kv", "get", "a", "b"}, {"dev", "./agent.ts"}, {"types"}, {"audit", "verify"}, {"secret", "rotate"},
+		{"backup", "x"}, {"restore", "x"}, {"actors", "list", "a"}, {"kv", "get", "a", "b"}, {"audit", "verify"}, {"secret", "rotate"},
 	} {
 		t.Run(args[0], func(t *testing.T) {
 			out, errs, err := s.command("", append([]string{"gatehouse"}, args...)...)

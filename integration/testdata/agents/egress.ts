@@ -1,3 +1,4 @@
+import { connect } from "cloudflare:sockets";
 import { DurableObject } from "cloudflare:workers";
 
 interface Env {
@@ -47,7 +48,35 @@ export class Caller extends DurableObject<Env> {
 	}
 }
 
-const names = ["connect", "WebSocket", "EventSource", "XMLHttpRequest", "require", "process", "Deno", "Bun", "importScripts", "SharedWorker", "Worker", "navigator.sendBeacon"];
+const names = ["connect", "XMLHttpRequest", "Deno", "Bun", "importScripts", "SharedWorker", "Worker"];
+
+/** The APIs beside fetch that open connections. Each tells how it was refused. */
+const ways: Record<string, (url: string) => Promise<string>> = {
+	WebSocket: (url) =>
+		new Promise((resolve) => {
+			const socket = new WebSocket(url);
+			socket.onopen = () => resolve("open");
+			socket.onerror = (event) => resolve(`${(event as ErrorEvent).error?.code}`);
+		}),
+	EventSource: (url) =>
+		new Promise((resolve) => {
+			const source = new EventSource(url);
+			source.onopen = () => resolve("open");
+			source.onerror = (event) => {
+				source.close();
+				resolve(`${(event as ErrorEvent).error?.code ?? "EGRESS_DENIED"}`);
+			};
+		}),
+	upgrade: async (url) => (await attempt(url, { headers: { Upgrade: "websocket" } })).code ?? "open",
+	connect: async (url) => {
+		try {
+			await connect(new URL(url).host).opened;
+			return "open";
+		} catch (error) {
+			return `${(error as { code?: string }).code}`;
+		}
+	},
+};
 
 export default {
 	async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
@@ -89,6 +118,11 @@ export default {
 					found[name] = typeof value;
 				}
 				return Response.json(found);
+			}
+			case "/ways": {
+				const refused: Record<string, string> = {};
+				for (const [name, way] of Object.entries(ways)) refused[name] = await way(url);
+				return Response.json(refused);
 			}
 		}
 		return Response.json(await attempt(url));
