@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestSlowStart holds that the warning names the module that costs, not the one that asks for it.
@@ -32,7 +33,7 @@ func TestSlowStart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, err := New(Config{Name: "test", Script: s})
+			a, err := New(Config{Name: "test", Script: s, Limits: Limits{Startup: time.Minute}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -56,7 +56,13 @@ func (p *Pool) NewAgent(cfg AgentConfig) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.info, a.current, c.idle = found, c, time.Now()
+	a.info = found
+	c.mu.Lock()
+	c.idle = time.Now()
+	c.mu.Unlock()
+	a.mu.Lock()
+	a.current = c
+	a.mu.Unlock()
 	return a, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -39,8 +40,8 @@ func (m meter) usage() (Usage, error) {
 	}
 	line := lines.Get().(*[128]byte)
 	defer lines.Put(line)
-	n, err := unix.Pread(int(m.statm.Fd()), line[:], 0)
-	if err != nil {
+	n, err := m.statm.ReadAt(line[:], 0) // a file's own method, which may meet its Close
+	if err != nil && err != io.EOF {
 		return Usage{}, fmt.Errorf("read a process's memory: %w", err)
 	}
 	// "size resident shared text lib data dt", in pages; all zero or nothing at all once the process has ended.
