@@ -97,8 +97,12 @@ func TestAsk(t *testing.T) {
 		}
 		asking.Wait()
 	}
-	if n := len(a.exchanges) + len(b.exchanges); n > 0 {
-		t.Errorf("%d exchanges are not forgotten", n)
+	for _, c := range []*Conn{a, b} {
+		c.mu.Lock()
+		if n := len(c.exchanges); n > 0 {
+			t.Errorf("%d exchanges are not forgotten", n)
+		}
+		c.mu.Unlock()
 	}
 }
 
