@@ -286,7 +286,7 @@ func TestObjects(t *testing.T) {
 		e.Value(x.conn, agentruntime.Value{
 			Data:    []byte("data"),
 			Remotes: []agentruntime.Remote{&remoteFunc{gone}},
-			Streams: []io.ReadCloser{&closer{strings.NewReader("streamed"), gone}},
+			Streams: []io.ReadCloser{&closer{Reader: strings.NewReader("streamed"), gone: gone}},
 		})
 		x.Answer(e)
 		x.End()
@@ -337,16 +337,15 @@ func (r *remoteFunc) Close() error {
 	return nil
 }
 
+// closer tells of its first Close: its end closes it, and so may whoever gives it up.
 type closer struct {
 	io.Reader
 	gone chan string
+	once sync.Once
 }
 
 func (c *closer) Close() error {
-	select {
-	case c.gone <- "stream":
-	default:
-	}
+	c.once.Do(func() { c.gone <- "stream" })
 	return nil
 }
 
