@@ -11,13 +11,16 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Packages whose tests run a second time under the race detector, because several goroutines meet in them.
 # The sandbox's bounds on memory leave no room for what the detector keeps beside it.
-RACE := ./durable/... ./throttle/... ./record/... ./agentruntime ./agentruntime/cell ./agentruntime/cell/w... ./egress/...
+RACE := ./durable/... ./throttle/... ./record/... ./agentruntime ./agentruntime/cell ./agentruntime/cell/w... ./egress/... ./socket
 
-# Where npm packages lie that tests bundle and run.
-NPM_TESTS := agentruntime/testdata/packages
+# Where npm packages lie that tests bundle and run, or take lists from.
+NPM_TESTS := agentruntime/testdata/packages bot/testdata/agents
 
 # Where the example listens; examples/run.sh says what more of it can be moved.
 export PORT ?= 8080
+
+# How long each fuzz target runs.
+FUZZTIME ?= 30s
 
 # What goes on to the benchmark: make bench ARGS="--only hello --rounds 5"
 ARGS ?=
@@ -32,12 +35,13 @@ build: ## build .build/caddy: Caddy with its standard modules and Gatehouse
 	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -o .build/caddy ./cmd/caddy
 
 ##@ To change it
-.PHONY: test fmt lint deps bench attacks
+.PHONY: test fmt lint deps bench attacks fuzz torture scale flood
 test: deps ## format check, vet and every test; the concurrent packages under the race detector too
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run \"make fmt\":"; echo "$$unformatted"; exit 1; fi
 	go vet -tags $(TAGS) ./...
 	go test -tags $(TAGS) -timeout 20m ./...
+	go test -tags $(TAGS),failpoints -run '^TestKillAtFailpoints$$' ./durable/badgerstore
 	@if command -v "$$(go env CC)" >/dev/null; then set -x; \
 		CGO_ENABLED=1 go test -race -tags $(TAGS) -timeout 20m $(RACE); \
 	else echo "no C compiler here: the race detector needs one, so its second run of $(RACE) is left out"; fi
@@ -53,9 +57,34 @@ bench: ## measure against workerd, plain Coraza and plain Caddy; ARGS="--help" s
 	@go run -tags $(TAGS) ./bench $(ARGS)
 
 attacks: ## let hostile code loose on a server and print how long each attack ran past its limit
-	@go test -tags $(TAGS) -count=1 -v -run '^TestAttacks$$' ./integration | grep -E ' (/attack|/hidden|a top-level|bystanders|the gateway)|^(---|ok|FAIL)'
+	@go test -tags $(TAGS) -count=1 -v -run '^TestAttacks$$' ./integration | grep -E ' (/attack|/hidden|/sql|a top-level|bystanders|the gateway)|^(---|ok|FAIL)'
 
-deps: ## fetch what only tests need: npm packages and web-platform-tests; Go fetches its modules by itself
+# Each part says its seed, which GATEHOUSE_SEED repeats.
+torture: ## the long runs: kills, damage to every file, histories, models; about half an hour, SEED=n repeats one
+	export GATEHOUSE_ROUNDS=50 GATEHOUSE_FLIPS=200 GATEHOUSE_STEPS=500 $(if $(SEED),GATEHOUSE_SEED=$(SEED)); \
+	go test -tags $(TAGS) -count=1 -v -timeout 60m -run '^Test(Kill|Flips|AlarmsUnderKills|AlarmStorm|BackupUnderLoad|Linear.*)$$' ./durable/badgerstore; \
+	go test -tags $(TAGS) -count=1 -v -timeout 30m -run '^TestModel$$' ./durable/badgerstore -rapid.checks=1000 $(if $(SEED),-rapid.seed=$(SEED)); \
+	GATEHOUSE_ROUNDS=6 go test -tags $(TAGS),failpoints -count=1 -v -timeout 30m -run '^TestKillAtFailpoints$$' ./durable/badgerstore; \
+	go test -tags $(TAGS) -count=1 -v -timeout 60m -run '^Test(Kill|FullDisk|ReadOnlyDisk|CellsAreKilled)$$' ./integration; \
+	GATEHOUSE_ROUNDS=30 go test -tags $(TAGS) -count=1 -v -timeout 30m -run '^TestWorkflowUnderKills$$' ./integration
+
+scale: ## a million hibernated actors, ten thousand in memory, ten thousand sockets; prints memory and times
+	GATEHOUSE_SCALE=full go test -tags $(TAGS) -count=1 -v -timeout 30m -run '^TestMany' ./integration | grep -E '^ +scale_test|^(---|ok|FAIL|PASS)'
+
+flood: ## ten thousand idle connections, slow heads and slow bodies; prints what honest clients and memory feel of it
+	GATEHOUSE_FLOOD=full go test -tags $(TAGS) -count=1 -v -timeout 10m -run '^TestFlood$$' ./integration | grep -E '^ +flood_|^(---|ok|FAIL|PASS)'
+
+# Two at a time, with one worker each: on two processors more would only take turns.
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@mkdir -p .build/fuzz; \
+	git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u | while read -r dir; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' "$$dir"/*_test.go | while read -r target; do echo "./$$dir $$target"; done; \
+	done | xargs -P 2 -L 1 bash -c ' \
+		log=.build/fuzz/$$1.log; \
+		if go test -tags $(TAGS) -run "^$$" -fuzz "^$$1$$" -fuzztime $(FUZZTIME) -parallel 1 "$$0" >"$$log" 2>&1; \
+		then echo "ok $$0 $$1: $$(grep -o "execs: [0-9]*" "$$log" | tail -1)"; else echo "FAIL $$0 $$1"; cat "$$log"; exit 1; fi'
+
+deps: ## fetch what only tests need: npm packages, web-platform-tests, prose; Go fetches its modules by itself
 	@if ! command -v npm >/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && apt-get install -yq --no-install-recommends npm; \
@@ -63,8 +92,9 @@ deps: ## fetch what only tests need: npm packages and web-platform-tests; Go fet
 			echo "The tests that run npm packages need npm: install Node.js 20 or later (https://nodejs.org), then run this again."; exit 1; \
 		fi; \
 	fi; \
-	npm ci --prefix $(NPM_TESTS) --ignore-scripts --no-audit --no-fund
+	for dir in $(NPM_TESTS); do npm ci --prefix "$$dir" --ignore-scripts --no-audit --no-fund; done
 	@agentruntime/testdata/wpt/fetch.sh
+	@internal/testkit/testdata/prose/fetch.sh
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

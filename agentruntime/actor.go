@@ -11,9 +11,10 @@ import (
 	"github.com/dop251/goja"
 
 	"github.com/gatehouse-edge/gatehouse/durable"
+	"github.com/gatehouse-edge/gatehouse/durable/sqlite"
 )
 
-// ActorConfig makes an Actor. All but Name is required.
+// ActorConfig makes an Actor. Class, ID, Storage and Host are required.
 type ActorConfig struct {
 	// Class is the exported class that the actor is an instance of.
 	Class string
@@ -26,6 +27,8 @@ type ActorConfig struct {
 	// Ended, if not nil, is called once, from any goroutine, with the reason for which the actor cannot be used any more. What
 	// events in flight come to is published after.
 	Ended func(reason error)
+	// Sockets keeps the WebSockets that the actor accepts with ctx.acceptWebSocket; nil if nobody does.
+	Sockets Sockets
 	// Idle, if not nil, is called on the actor's loop when Busy has become false.
 	Idle func()
 }
@@ -37,10 +40,14 @@ type Actor struct {
 	id       durable.ID
 	name     string
 	storage  *durable.Storage
+	db       *sqlite.Database // also whose transactions cover the storage
+	sockets  Sockets
 	ctx      context.Context // of the actor's life: operations go on after the event that began them
 	cancel   context.CancelCauseFunc
 	instance *goja.Object
 	state    *goja.Object
+	alarming *steps // of the alarm handler that runs, nil if none does
+	workflow bool   // it stands for an instance of a workflow's class
 
 	// On the loop.
 	root     section
@@ -48,8 +55,12 @@ type Actor struct {
 	ready    func() // called when no critical section is open any more
 	outgoing []func(error)
 
-	ended func(error)
-	idle  func()
+	kept map[uint64]*webSocket // that the gateway keeps, as far as code has seen them
+	auto **AutoResponse        // as code sees it; nil: the gateway knows
+
+	ended      func(error)
+	idle       func()
+	socketWall atomic.Int64 // the limit on a socket's event in milliseconds that code has set, zero for none
 
 	busy atomic.Bool
 	mu   sync.Mutex
@@ -62,7 +73,7 @@ type Actor struct {
 // constructor and the critical sections it began have come to their end. The end of ctx ends the actor.
 func (a *Agent) Activate(ctx context.Context, cfg ActorConfig) (*Actor, error) {
 	r := a.newRealm()
-	x := &Actor{r: r, class: cfg.Class, id: cfg.ID, name: cfg.Name, storage: cfg.Storage, ended: cfg.Ended, idle: cfg.Idle, gone: make(chan struct{})}
+	x := &Actor{r: r, class: cfg.Class, id: cfg.ID, name: cfg.Name, storage: cfg.Storage, db: sqlite.New(cfg.Storage), sockets: cfg.Sockets, ended: cfg.Ended, idle: cfg.Idle, gone: make(chan struct{})}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	r.actor = x
 	limits := a.limits
@@ -107,7 +118,14 @@ func (x *Actor) construct() error {
 		return &RemoteError{Name: "Error", Message: "the script does not export the class " + x.class}
 	}
 	x.state = x.r.actorState(x)
-	made, err := create(class, x.state, x.r.env())
+	one := func(ctx goja.Value) (*goja.Object, error) { return create(class, ctx, x.r.env()) }
+	var made *goja.Object
+	var err error
+	if x.workflow = x.r.extends(class, workflowBase); x.workflow {
+		made, err = x.makeWorkflow(one)
+	} else {
+		made, err = one(x.state)
+	}
 	if err != nil {
 		return err
 	}
@@ -216,9 +234,13 @@ func (x *Actor) runAlarm(inv *Invocation, info durable.AlarmInfo) {
 	_ = told.Set("isRetry", info.IsRetry)
 	_ = told.Set("retryCount", info.RetryCount)
 	_ = told.Set("scheduledTime", info.Scheduled.UnixMilli())
+	x.alarming = &steps{inv: inv, alarm: info, taken: map[string]bool{}}
 	v, err := fn(x.instance, told)
 	fail := func(err error) {
-		x.storage.AlarmFailed()
+		if !x.storage.AlarmFailed() {
+			x.clearSteps()
+		}
+		x.alarming = nil
 		inv.fail(err)
 	}
 	if err != nil {
@@ -230,6 +252,8 @@ func (x *Actor) runAlarm(inv *Invocation, info durable.AlarmInfo) {
 			r.failedWith(err, fail)
 			return
 		}
+		x.clearSteps()
+		x.alarming = nil
 		x.storage.AlarmSucceeded()
 		inv.answer(nil, Value{})
 	})
@@ -237,6 +261,9 @@ func (x *Actor) runAlarm(inv *Invocation, info durable.AlarmInfo) {
 
 // commit ends a turn: what it wrote is handed to the store, and what is to leave waits for that to be durable.
 func (x *Actor) commit() {
+	if err := x.db.EndTurn(); err != nil {
+		x.storage.Break(&RemoteError{Name: "Error", Message: "The actor was reset because the turn's SQL could not be committed: " + err.Error(), Reset: true})
+	}
 	x.storage.Flush()
 	for _, fn := range x.outgoing {
 		x.storage.Gate(fn)
@@ -320,6 +347,7 @@ func (x *Actor) end(reason error) {
 			inv.finish()
 		}
 		x.r.imports.close()
+		x.db.Close()
 		x.r.retire()
 		close(x.gone)
 	})

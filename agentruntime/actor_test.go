@@ -64,7 +64,10 @@ type stage struct {
 	backend *gatedBackend
 	host    *testHost
 	actor   *Actor
+	sockets Sockets
 	id      durable.ID
+
+	maxBatch int
 }
 
 func newStage(t testing.TB, source string) *stage {
@@ -96,9 +99,10 @@ func (s *stage) tryActivate() error {
 	if err != nil {
 		return err
 	}
+	state.MaxBatch = s.maxBatch
 	s.backend = &gatedBackend{Backend: durable.NewBackend(s.store, fence)}
 	storage := durable.NewStorage(durable.StorageConfig{Backend: s.backend, Fence: fence, State: state, Name: "one"})
-	s.actor, err = s.agent.Activate(context.Background(), ActorConfig{Class: "A", ID: s.id, Name: "one", Storage: storage, Host: s.host})
+	s.actor, err = s.agent.Activate(context.Background(), ActorConfig{Class: "A", ID: s.id, Name: "one", Storage: storage, Host: s.host, Sockets: s.sockets})
 	return err
 }
 
@@ -194,19 +198,25 @@ func TestActorStorage(t *testing.T) {
 		{"options are accepted", `await s.put("x", 1, {allowConcurrency: true, allowUnconfirmed: true, noCache: true}); return await s.get("x", {noCache: true})`, "1"},
 		{"129 keys", `try { await s.get(Array.from({length: 129}, (_, i) => "k" + i)) } catch (e) { return e.message }`, "'get() was given 129 keys, the limit is 128'"},
 		{"a long key", `try { await s.put("x".repeat(3000), 1) } catch (e) { return e.message }`, "'the key has 3000 bytes, the limit is 2048'"},
+		{"a large value", `try { await s.put("x", new Uint8Array(2 * 1024 * 1024)) } catch (e) { return e.name + ": " + e.message }`, "'RangeError: the value has 2097166 bytes, the limit is 2097152'"},
+		{"a large value among others", `try { await s.put({a: 1, x: new Uint8Array(2 * 1024 * 1024)}) } catch (e) { return [e.name, await s.get("a")] }`, "[ 'RangeError', undefined ]"},
+		{"a large value, synchronously", `try { s.kv.put("x", "x".repeat(2 * 1024 * 1024)) } catch (e) { return e.name }`, "'RangeError'"},
+		{"129 entries", `try { await s.put(Object.fromEntries(Array.from({length: 129}, (_, i) => ["k" + i, 1]))) } catch (e) { return e.message }`, "'put() was given 129 keys, the limit is 128'"},
+		{"129 deletions", `try { await s.delete(Array.from({length: 129}, (_, i) => "k" + i)) } catch (e) { return e.message }`, "'delete() was given 129 keys, the limit is 128'"},
 		{"a function", `try { await s.put("x", () => 1) } catch (e) { return e.name }`, "'DataCloneError'"},
 		{"undefined", `try { await s.put("x", undefined) } catch (e) { return e.name }`, "'TypeError'"},
 		{"deleteAll", `await s.put("a", 1); await s.deleteAll(); return (await s.list()).size`, "0"},
 		{"sync", `s.put("a", 1); await s.sync(); return "done"`, "'done'"},
 		{"synchronous kv", `s.kv.put("a", 1); s.kv.put("b", 2); return [s.kv.get("a"), s.kv.get("z"), s.kv.delete("a"), [...s.kv.list()].join()]`, "[ 1, undefined, true, 'b,2' ]"},
+		{"compare and set", `const k = s.kv; return [k.compareAndSet("a", undefined, {n: 1}), k.compareAndSet("a", undefined, 2), k.compareAndSet("a", {n: 2}, 3), k.compareAndSet("a", {n: 1}, new Map([[1, 2]])),
+			k.compareAndSet("a", new Map([[1, 2]]), undefined), k.get("a"), k.compareAndSet("a", 1, undefined), k.compareAndSet("a", undefined, undefined)]`, "[ true, false, false, true, true, undefined, false, true ]"},
+		{"compare and set, misused", `try { s.kv.compareAndSet("a", 1) } catch (e) { return e.name }`, "'TypeError'"},
 		{"alarm", `const at = Date.now() + 60000; await s.setAlarm(new Date(at)); const g = await s.getAlarm(); await s.deleteAlarm(); return [g === at, await s.getAlarm()]`, "[ true, null ]"},
 		{"transaction", `await s.transaction(async txn => { await txn.put("a", 1); await txn.put("b", 2) }); return (await s.list()).size`, "2"},
 		{"transaction's result", `return await s.transaction(async txn => 7)`, "7"},
 		{"transaction that throws", `try { await s.transaction(async txn => { txn.put("a", 1); throw new Error("no") }) } catch (e) { return [e.message, await s.get("a")] }`, "[ 'no', undefined ]"},
 		{"rollback", `await s.transaction(async txn => { await txn.put("a", 1); txn.rollback() }); return await s.get("a")`, "undefined"},
 		{"use after rollback", `return await s.transaction(async txn => { txn.rollback(); try { await txn.put("a", 1) } catch (e) { return "refused" } })`, "'refused'"},
-		{"sql", `try { s.sql.exec("SELECT 1") } catch (e) { return e.message.includes("ctx.storage.sql is not built yet") }`, "true"},
-		{"WebSockets", `try { ctx.acceptWebSocket({}) } catch (e) { return e.message.includes("acceptWebSocket") }`, "true"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newStage(t, storageSource).activate()

@@ -9,21 +9,12 @@ import (
 // blockedFor is how long a critical section may keep events away.
 const blockedFor = 30 * time.Second
 
-// laterState are members of an actor's ctx that this version does not have yet. Touching one says so.
-var laterState = map[string]string{
-	"acceptWebSocket": "WebSockets", "getWebSockets": "WebSockets", "getTags": "WebSockets",
-	"setWebSocketAutoResponse": "WebSockets", "getWebSocketAutoResponse": "WebSockets",
-	"getWebSocketAutoResponseTimestamp": "WebSockets", "setHibernatableWebSocketEventTimeout": "WebSockets",
-	"getHibernatableWebSocketEventTimeout": "WebSockets", "facets": "facets",
-}
-
 // actorState is an actor's ctx (https://developers.cloudflare.com/durable-objects/api/state/).
 func (r *realm) actorState(x *Actor) *goja.Object {
 	return r.lazy(func(name string) goja.Value {
-		if feature, ok := laterState[name]; ok {
-			panic(r.newError("Error", "ctx."+name+": "+feature+" of durable actors are not built yet in this version"))
-		}
 		switch name {
+		case "facets":
+			panic(r.newError("Error", "ctx.facets: facets of durable actors are not built yet in this version"))
 		case "id":
 			return r.idValue(&actorID{id: x.id, text: x.id.String(), name: x.name})
 		case "storage":
@@ -45,6 +36,8 @@ func (r *realm) actorState(x *Actor) *goja.Object {
 				}
 				return x.block(fn)
 			})
+		case "step":
+			return r.function(name, 2, func(r *realm, call goja.FunctionCall) goja.Value { return x.step(call.Argument(0), call.Argument(1)) })
 		case "abort":
 			return r.function(name, 1, func(r *realm, call goja.FunctionCall) goja.Value {
 				msg := "Application called abort() to reset Durable Object."
@@ -55,8 +48,10 @@ func (r *realm) actorState(x *Actor) *goja.Object {
 				return goja.Undefined()
 			})
 		}
-		return nil
-	}, "id", "storage", "waitUntil", "blockConcurrencyWhile", "abort", "props", "exports")
+		return x.socketMember(name)
+	}, "id", "storage", "waitUntil", "blockConcurrencyWhile", "abort", "step", "props", "exports", "acceptWebSocket", "getWebSockets", "getTags",
+		"setWebSocketAutoResponse", "getWebSocketAutoResponse", "getWebSocketAutoResponseTimestamp",
+		"setHibernatableWebSocketEventTimeout", "getHibernatableWebSocketEventTimeout")
 }
 
 // block is blockConcurrencyWhile: no event is delivered while what fn started is under way. An exception resets the

@@ -52,8 +52,9 @@ type Agent struct {
 	deaf     func(Host)
 	// entries are the exports that answer events, by name.
 	entries map[string]*entrypoint
-	// classes are the other classes among the exports, durable those of them that extend DurableObject.
-	classes, durable []string
+	// classes are the other classes among the exports, durable those of them that extend DurableObject, workflows those that
+	// extend WorkflowEntrypoint.
+	classes, durable, workflows []string
 	// startup is the CPU time that evaluating the module took at load.
 	startup time.Duration
 	// size is about what an isolate holds once it has evaluated the module, in bytes.
@@ -115,6 +116,9 @@ func (a *Agent) Classes() []string { return a.classes }
 
 // DurableClasses returns the names of the exported classes that extend DurableObject, sorted.
 func (a *Agent) DurableClasses() []string { return a.durable }
+
+// WorkflowClasses returns the names of the exported classes that extend WorkflowEntrypoint, sorted.
+func (a *Agent) WorkflowClasses() []string { return a.workflows }
 
 // handlerNames are the events that an agent can handle. The ones that no version of this runtime delivers yet are refused
 // at load, for code that waits for them would wait for ever.
@@ -189,21 +193,32 @@ func (a *Agent) examine(r *realm) error {
 			a.entries[name] = e
 		} else if _, isFunc := goja.AssertFunction(obj); isFunc && name != defaultEntry {
 			a.classes = append(a.classes, name)
-			if r.extends(obj, "DurableObject") {
+			switch {
+			case r.extends(obj, "DurableObject"):
 				a.durable = append(a.durable, name)
+			case r.extends(obj, workflowBase):
+				a.workflows = append(a.workflows, name)
 			}
 		}
 	}
 	slices.Sort(a.classes)
 	slices.Sort(a.durable)
+	slices.Sort(a.workflows)
 	if len(a.entries) == 0 && len(a.classes) == 0 {
 		return errors.New("the module has neither a handler nor a class: export default { fetch(request, env, ctx) { ... } } " +
-			"(or scheduled, or tail), or export a class that extends DurableObject")
+			"(or scheduled, or tail), or export a class that extends DurableObject or WorkflowEntrypoint")
 	}
 	for _, b := range a.bindings {
 		if b.Kind == BindingDurable && b.Agent == "" && !slices.Contains(a.classes, b.Class) {
 			return fmt.Errorf("the durable binding %s names the class %q, which the module does not export; it exports %s",
 				b.Name, b.Class, listOr(a.classes, "no class"))
+		}
+		if b.Kind == BindingDurable && b.Agent == "" && slices.Contains(a.workflows, b.Class) {
+			return fmt.Errorf("the durable binding %s names the class %s, which extends %s: bind it as a workflow", b.Name, b.Class, workflowBase)
+		}
+		if b.Kind == BindingWorkflow && b.Agent == "" && !slices.Contains(a.workflows, b.Class) {
+			return fmt.Errorf("the workflow binding %s names %q, which is no class among the module's exports that extends %s; such are %s",
+				b.Name, b.Class, workflowBase, listOr(a.workflows, "none"))
 		}
 	}
 	return nil

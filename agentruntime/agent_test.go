@@ -18,6 +18,7 @@ type testHost struct {
 	events []Event
 	fetch  func(ctx context.Context, target Target, req *Request) (*Response, error)
 	call   func(ctx context.Context, target Target, call Call) (Value, error)
+	actors func(binding, after string, limit int) ([]string, error)
 	kv     func(ctx context.Context, op KVOp) (KVResult, error)
 	secret func(binding string) (string, error)
 	limit  func(binding, key string) (bool, error)
@@ -42,6 +43,10 @@ func (h *testHost) Connect(context.Context, string, ConnectOptions) (Conn, error
 
 func (h *testHost) Limit(_ context.Context, binding, key string) (bool, error) {
 	return h.limit(binding, key)
+}
+
+func (h *testHost) Actors(_ context.Context, binding, after string, limit int) ([]string, error) {
+	return h.actors(binding, after, limit)
 }
 
 func (h *testHost) Secret(_ context.Context, binding string) (string, error) {

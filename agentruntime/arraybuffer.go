@@ -8,7 +8,7 @@ import (
 
 // bufferReceiver is the buffer that a method of ArrayBuffer.prototype works on.
 func (r *realm) bufferReceiver(v goja.Value) goja.ArrayBuffer {
-	if obj, ok := v.(*goja.Object); ok && obj.ExportType() == typeArrayBuffer {
+	if obj, ok := v.(*goja.Object); ok && obj.ExportType() == typeArrayBuffer && !r.isShared(obj) {
 		if b, ok := obj.Export().(goja.ArrayBuffer); ok {
 			return b
 		}
@@ -19,6 +19,7 @@ func (r *realm) bufferReceiver(v goja.Value) goja.ArrayBuffer {
 // transferBuffer is ArrayBuffer.prototype.transfer: a new buffer takes the bytes, and the old one is detached.
 func (r *realm) transferBuffer(call goja.FunctionCall) goja.Value {
 	b := r.bufferReceiver(call.This)
+	r.refusePinned(call.This, "the receiver")
 	size := float64(len(b.Bytes()))
 	if v := call.Argument(0); given(v) {
 		size = math.Trunc(v.ToFloat())

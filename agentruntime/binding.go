@@ -33,6 +33,8 @@ const (
 	BindingRateLimit
 	// BindingAssets is a folder of static files, asked through Host.Fetch.
 	BindingAssets
+	// BindingWorkflow makes instances of a workflow, and steers them.
+	BindingWorkflow
 )
 
 // Binding is one member of env.
@@ -42,9 +44,9 @@ type Binding struct {
 	Kind BindingKind
 	// Value is the text of a BindingVar or BindingJSON.
 	Value string
-	// Class is the class of a BindingDurable, and Agent the agent that exports it, empty for this one.
+	// Class is the class of a BindingDurable or a BindingWorkflow, and Agent the agent that exports it, empty for this one.
 	Class, Agent string
-	// Namespace is the name that the ids of a BindingDurable belong to. Default: Class.
+	// Namespace is the name that the ids of actors belong to, those that stand for a workflow's instances included. Default: Class.
 	Namespace string
 
 	ids durable.Namespace
@@ -66,9 +68,9 @@ func (a *Agent) bind(list []Binding) error {
 			if !json.Valid([]byte(b.Value)) {
 				return fmt.Errorf("the variable %s is not valid JSON", b.Name)
 			}
-		case BindingDurable:
+		case BindingDurable, BindingWorkflow:
 			if b.Class == "" {
-				return fmt.Errorf("the durable binding %s names no class", b.Name)
+				return fmt.Errorf("the binding %s names no class", b.Name)
 			}
 			if b.Namespace == "" {
 				b.Namespace = b.Class
@@ -119,6 +121,8 @@ func (e *environment) Get(key string) goja.Value {
 		return e.keep(key, e.r.kvNamespace(b))
 	case BindingDurable:
 		return e.keep(key, e.r.namespace(b))
+	case BindingWorkflow:
+		return e.keep(key, e.r.workflow(b))
 	case BindingService:
 		return e.keep(key, e.r.service(Target{Kind: TargetService, Binding: b.Name}))
 	case BindingRateLimit:

@@ -104,8 +104,8 @@ func (r *realm) now() float64 {
 	return d.ToFloat()
 }
 
-// sliceIndex converts an argument of slice to an index.
-func sliceIndex(v goja.Value, size, absent int) int {
+// sliceIndex converts an argument of slice to an index; round makes a whole number of it.
+func sliceIndex(v goja.Value, size, absent int, round func(float64) float64) int {
 	if !given(v) {
 		return absent
 	}
@@ -114,9 +114,9 @@ func sliceIndex(v goja.Value, size, absent int) int {
 	case math.IsNaN(f):
 		return 0
 	case f < 0:
-		return int(max(float64(size)+math.Ceil(f), 0))
+		return int(max(float64(size)+round(f), 0))
 	}
-	return int(min(math.Floor(f), float64(size)))
+	return int(min(round(f), float64(size)))
 }
 
 func init() {
@@ -136,7 +136,7 @@ func init() {
 			return r.readableValue(r.streamOfBytes(b.data))
 		})},
 		{name: "slice", call: method(func(r *realm, b *blob, call goja.FunctionCall) goja.Value {
-			from, to := sliceIndex(call.Argument(0), len(b.data), 0), sliceIndex(call.Argument(1), len(b.data), len(b.data))
+			from, to := sliceIndex(call.Argument(0), len(b.data), 0, math.RoundToEven), sliceIndex(call.Argument(1), len(b.data), len(b.data), math.RoundToEven)
 			part := &blob{}
 			if from < to {
 				part.data = b.data[from:to:to]

@@ -234,7 +234,8 @@ func (r *realm) bodyStreamOf(b *body) *readable {
 		b.length = int64(len(b.text) + len(b.data))
 		b.stream = r.streamOfBytes(b.bytes())
 	}
-	if b.used {
+	if b.used { // whoever took the content would have locked the stream for good
+		b.stream.acquire(false)
 		b.stream.disturbed = true
 		b.stream.finish()
 	}
@@ -283,6 +284,11 @@ var bodyMembers = []member{
 			f, err := parseForm(data, contentType)
 			if err != nil {
 				return nil, r.failure(err)
+			}
+			for i := range f.list {
+				if file := f.list[i].file; file != nil {
+					file.modified = r.now()
+				}
 			}
 			return r.instance("FormData", f), nil
 		})

@@ -30,8 +30,15 @@ type BuildOptions struct {
 	MaxSize int64
 	// WithoutNode leaves out the modules and globals of Node.js, as Workers do without the compatibility flag nodejs_compat.
 	WithoutNode bool
+	// Project is what may be read. nil means what FindProject finds for Main.
+	Project *Project
 	// Log takes what is worth a warning but does not stop the build. nil drops it.
 	Log func(warning string)
+	// Read is told of each file before it is read. nil tells nobody. It may be called from several goroutines.
+	Read func(path string)
+	// Apart parses each file by itself before it is bundled, and tells Read of the next one only then: of what ends the
+	// process while it is parsed, it is known which file it was. It takes twice as long.
+	Apart bool
 }
 
 // Build bundles the agent's module with everything it imports and compiles the result. Its errors are those of MakeBundle.
@@ -47,15 +54,16 @@ func Build(ctx context.Context, o BuildOptions) (*Script, error) {
 	return s, nil
 }
 
-// MakeBundle bundles the agent's module with everything it imports. The code is not compiled, which hostile code can make
-// the end of the process that does it. What is wrong with the files is reported as a *BuildError; any other error is the
-// end of ctx or a directory that cannot be used.
+// MakeBundle bundles the agent's module with everything it imports. It recurses as deep as the source is nested, and so do
+// the compilers of what it makes: hostile source ends the process that does it, or takes all of its memory. A server calls
+// cell.MakeBundle. What is wrong with the files is reported as a *BuildError; any other error is the end of ctx or a
+// directory that cannot be used.
 func MakeBundle(ctx context.Context, o BuildOptions) (*Bundle, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("finding the directory %q: %w", o.Dir, err)
 	}
-	b := &build{dir: dir, main: o.Main, limit: o.MaxSize, log: o.Log, source: &moduleSource{read: map[string]bool{}, withoutNode: o.WithoutNode}}
+	b := &build{dir: dir, main: o.Main, limit: o.MaxSize, log: o.Log, source: &moduleSource{read: map[string]bool{}, withoutNode: o.WithoutNode, tell: o.Read, apart: o.Apart}}
 	if !filepath.IsAbs(b.main) {
 		b.main = filepath.Join(dir, b.main)
 	}
@@ -68,6 +76,14 @@ func MakeBundle(ctx context.Context, o BuildOptions) (*Bundle, error) {
 	if err := b.checkMain(o.Main); err != nil {
 		return nil, err
 	}
+	if o.Project == nil {
+		found, err := FindProject(b.main)
+		if err != nil {
+			return nil, err
+		}
+		o.Project = &found
+	}
+	b.source.project = *o.Project
 	return b.run(ctx)
 }
 
@@ -241,7 +257,8 @@ func (b *build) esbuild(ctx context.Context, async bool, stdin *api.StdinOptions
 		MainFields:     []string{"browser", "module", "main"},
 		Supported:      supported(async),
 		Define:         defines(),
-		Loader:         map[string]api.Loader{".txt": api.LoaderText, ".html": api.LoaderText, ".sql": api.LoaderText, ".bin": api.LoaderBinary},
+		Loader:         loaders,
+		NodePaths:      b.source.project.Modules, // Those above the project's folder: esbuild may not look for them by itself.
 		Banner:         map[string]string{"js": open},
 		Footer:         map[string]string{"js": end},
 		Sourcemap:      api.SourceMapExternal,
@@ -261,6 +278,9 @@ func (b *build) esbuild(ctx context.Context, async bool, stdin *api.StdinOptions
 	}
 	return result, nil
 }
+
+// loaders say what becomes of files that are no code.
+var loaders = map[string]api.Loader{".txt": api.LoaderText, ".html": api.LoaderText, ".sql": api.LoaderText, ".bin": api.LoaderBinary}
 
 // supported says what goja has and lacks beyond the language version given to esbuild, which lowers what it lacks.
 func supported(topLevelAwait bool) map[string]bool {
@@ -317,9 +337,12 @@ func (b *build) relative(path string) string {
 	return path
 }
 
+// maxSourceFile is the size in bytes of the largest file that a line is read from for a message.
+const maxSourceFile = 16 << 20
+
 // sourceLine reads one line of a file for a message; it is empty if that fails.
 func sourceLine(path string, line int) string {
-	data, err := os.ReadFile(path)
+	data, err := readRegular(path, maxSourceFile)
 	if err != nil {
 		return ""
 	}

@@ -123,11 +123,19 @@ func explain(p *Problem) {
 		}
 		return
 	}
+	if path, ok := quotedAfter(p.Text, "Cannot read directory "); ok && strings.HasSuffix(p.Text, "permission denied") {
+		p.Text = fmt.Sprintf("the folder %s lies outside of the agent's project, or may not be read by the server's user", path)
+		p.Help = projectHelp
+		return
+	}
 	if path, ok := quotedAfter(p.Text, "No loader is configured for "); ok {
 		p.Text = fmt.Sprintf("a file that ends in %s cannot be imported", strings.SplitN(path, "\"", 2)[0])
 		p.Help = "Agents import TypeScript, JavaScript, .json, .txt, .html, .sql and .bin files."
 	}
 }
+
+// projectHelp says which files an agent may be made of: see Project.
+const projectHelp = "An agent's files are those beneath the nearest package.json or wrangler file above its module, or beside the module where there is none, and installed packages. Move the file there, or put a package.json in a folder above both."
 
 // missingForms are esbuild's words for an import, by name and through a namespace object, of what is not exported.
 var missingForms = []string{

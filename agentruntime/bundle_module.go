@@ -13,9 +13,10 @@ import (
 // builtinModules lists what each module that Gatehouse itself supplies exports. The runtime keeps their values in
 // globalThis.__modules under the module's name. An import of anything else is refused at build, by name.
 var builtinModules = map[string][]string{
-	"cloudflare:email":   {"EmailMessage"},
-	"cloudflare:sockets": {"connect"},
-	"cloudflare:workers": {"DurableObject", "WorkerEntrypoint", "RpcTarget", "RpcStub", "env", "exports", "waitUntil"},
+	"cloudflare:email":     {"EmailMessage"},
+	"cloudflare:sockets":   {"connect"},
+	"cloudflare:workers":   {"DurableObject", "WorkerEntrypoint", "WorkflowEntrypoint", "RpcTarget", "RpcStub", "env", "exports", "waitUntil"},
+	"cloudflare:workflows": {"NonRetryableError"},
 }
 
 // moduleSpace is the namespace of built-in modules in the bundle.
@@ -27,9 +28,14 @@ type asked struct{}
 // moduleSource resolves imports of built-in modules and notes every file that a build reads.
 type moduleSource struct {
 	withoutNode bool
+	project     Project
+	tell        func(path string) // nil: nobody
+	apart       bool
 
 	mu   sync.Mutex
 	read map[string]bool
+
+	one sync.Mutex // held while a file is parsed apart
 }
 
 func (s *moduleSource) plugin() api.Plugin {
@@ -52,12 +58,42 @@ func (s *moduleSource) plugin() api.Plugin {
 		})
 		b.OnLoad(api.OnLoadOptions{Filter: `.`, Namespace: "file"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 			s.note(a.Path)
+			if err := s.project.check(a.Path); err != nil {
+				return api.OnLoadResult{}, err
+			}
+			if s.apart {
+				s.one.Lock()
+				defer s.one.Unlock()
+			}
+			if s.tell != nil {
+				s.tell(a.Path)
+			}
+			if s.apart {
+				parseAlone(a.Path)
+			}
 			if strings.HasSuffix(a.Path, ".wasm") {
 				return loadWasm(a.Path)
 			}
 			return api.OnLoadResult{}, nil
 		})
 	}}
+}
+
+// scripts are the loaders of files that are code.
+var scripts = map[string]api.Loader{
+	".js": api.LoaderJS, ".mjs": api.LoaderJS, ".cjs": api.LoaderJS, ".jsx": api.LoaderJSX,
+	".ts": api.LoaderTS, ".mts": api.LoaderTS, ".cts": api.LoaderTS, ".tsx": api.LoaderTSX, ".json": api.LoaderJSON,
+}
+
+// parseAlone parses and prints a file of code, to see whether that can be done. What is wrong with it is not told.
+func parseAlone(path string) {
+	loader, ok := scripts[filepath.Ext(path)]
+	if !ok {
+		return
+	}
+	if data, err := os.ReadFile(path); err == nil {
+		api.Transform(string(data), api.TransformOptions{Loader: loader, Sourcefile: path, LogLevel: api.LogLevelSilent, Target: api.ES2024})
+	}
 }
 
 func refuseModule(text, help string) api.OnResolveResult {

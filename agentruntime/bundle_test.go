@@ -10,23 +10,9 @@ import (
 	"testing"
 
 	"github.com/dop251/goja"
-)
 
-// writeFiles makes a directory with the given files and returns it.
-func writeFiles(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
+	"github.com/gatehouse-edge/gatehouse/internal/testkit"
+)
 
 // evaluate runs a script's program in a bare runtime that has what the bundles of these tests touch.
 func evaluate(t *testing.T, s *Script) (*goja.Runtime, goja.Value) {
@@ -55,7 +41,7 @@ func TestBuildEvaluates(t *testing.T) {
 		want  string
 	}{
 		{"default export", "agent.ts", map[string]string{"agent.ts": `export default { n: 41 + (1 as number) }`}, "m.default.n", "42"},
-		{"a relative import", "src/agent.ts", map[string]string{"src/agent.ts": `import { x } from "../lib/x"; export const y: number = x + 1`, "lib/x.ts": `export const x = 1`}, "m.y", "2"},
+		{"a relative import", "src/agent.ts", map[string]string{"src/agent.ts": `import { x } from "../lib/x"; export const y: number = x + 1`, "lib/x.ts": `export const x = 1`, "package.json": "{}"}, "m.y", "2"},
 		{"JSON, text and bytes", "agent.js", map[string]string{"agent.js": `import j from "./a.json"; import t from "./a.txt"; export default j.k + t`, "a.json": `{"k":"v"}`, "a.txt": "text"}, "m.default", "vtext"},
 		{"a CommonJS package", "agent.mjs", map[string]string{"agent.mjs": `import p from "p"; export default p.f()`, "node_modules/p/package.json": `{"name":"p","main":"i.js"}`, "node_modules/p/i.js": `exports.f = () => "cjs"`}, "m.default", "cjs"},
 		{"the workerd condition of a package", "agent.ts", map[string]string{"agent.ts": `export { default } from "p"`, "node_modules/p/package.json": `{"name":"p","exports":{"workerd":"./w.js","default":"./d.js"}}`, "node_modules/p/w.js": `export default "w"`, "node_modules/p/d.js": `export default "d"`}, "m.default", "w"},
@@ -68,7 +54,7 @@ func TestBuildEvaluates(t *testing.T) {
 		{"a dynamic import", "agent.js", map[string]string{"agent.js": `export const p = import("./b.js"); export const s = typeof p.then`, "b.js": `export const b = 1`}, "m.s", "function"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := Build(t.Context(), BuildOptions{Main: c.main, Dir: writeFiles(t, c.files)})
+			s, err := Build(t.Context(), BuildOptions{Main: c.main, Dir: testkit.Folder(t, c.files)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,8 +85,8 @@ func TestBuildRefuses(t *testing.T) {
 		{"a syntax error", "agent.ts", agent("let a = 1\nlet b x = 2\n"), 0},
 		{"a syntax error in an imported file", "agent.ts", map[string]string{"agent.ts": `import "./lib/x"`, "lib/x.ts": "export const x = {\n"}, 0},
 		{"a name that an imported file does not export", "agent.ts", map[string]string{"agent.ts": `import { y } from "./x"; export default y`, "x.ts": "export const x = 1"}, 0},
-		{"a name of cloudflare:workers not built", "agent.ts", agent("import { WorkflowEntrypoint } from 'cloudflare:workers'\nexport class W extends WorkflowEntrypoint {}"), 0},
-		{"the same through a namespace", "agent.ts", agent("import * as c from 'cloudflare:workers'\nexport class W extends c.WorkflowEntrypoint {}"), 0},
+		{"a name of cloudflare:workers not built", "agent.ts", agent("import { ContainerEntrypoint } from 'cloudflare:workers'\nexport class W extends ContainerEntrypoint {}"), 0},
+		{"the same through a namespace", "agent.ts", agent("import * as c from 'cloudflare:workers'\nexport class W extends c.ContainerEntrypoint {}"), 0},
 		{"another module of cloudflare", "agent.ts", agent("import { connect } from 'cloudflare:pipelines'\nconnect()"), 0},
 		{"a module that Node.js has not", "agent.ts", agent("\n\timport fs from 'node:filesystem'\nexport default fs"), 0},
 		{"a name that a module of Node.js has not", "agent.ts", agent("import { readFil } from 'fs'\nexport default readFil"), 0},
@@ -118,7 +104,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"no module", "", nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := writeFiles(t, c.files)
+			dir := testkit.Folder(t, c.files)
 			_, err := Build(t.Context(), BuildOptions{Main: c.main, Dir: dir, MaxSize: c.limit, WithoutNode: strings.HasPrefix(c.main, "without/")})
 			messages.check(t, c.name, dir, err)
 			var refused *BuildError
@@ -130,7 +116,7 @@ func TestBuildRefuses(t *testing.T) {
 }
 
 func TestBuildWarns(t *testing.T) {
-	dir := writeFiles(t, map[string]string{"agent.ts": `import { y } from "./y";
+	dir := testkit.Folder(t, map[string]string{"agent.ts": `import { y } from "./y";
 export const x = { a: 1, a: 2 };
 export default [/a\p{L}/u, /\P{Lu}/u, /\d/, y];
 `, "y.ts": `export const y = new RegExp("\\p{L}", "u");`})
@@ -150,7 +136,7 @@ export default [/a\p{L}/u, /\P{Lu}/u, /\d/, y];
 
 // TestBuildNotesMissing holds that a refused build names the file whose making would mend it.
 func TestBuildNotesMissing(t *testing.T) {
-	dir := writeFiles(t, map[string]string{"src/agent.ts": `import "../lib/x"`})
+	dir := testkit.Folder(t, map[string]string{"src/agent.ts": `import "../lib/x"`})
 	_, err := Build(t.Context(), BuildOptions{Main: "src/agent.ts", Dir: dir})
 	var refused *BuildError
 	if !errors.As(err, &refused) {
@@ -166,14 +152,14 @@ func TestBuildNotesMissing(t *testing.T) {
 func TestBuildCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Build(ctx, BuildOptions{Main: "agent.ts", Dir: writeFiles(t, map[string]string{"agent.ts": ""})})
+	_, err := Build(ctx, BuildOptions{Main: "agent.ts", Dir: testkit.Folder(t, map[string]string{"agent.ts": ""})})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want %v", err, context.Canceled)
 	}
 }
 
 func TestBuildInputs(t *testing.T) {
-	dir := writeFiles(t, map[string]string{
+	dir := testkit.Folder(t, map[string]string{
 		"src/agent.ts": `import { x } from "./x"; import p from "p"; export default x + p`, "src/x.ts": `export const x = 1`,
 		"package.json": `{}`, "tsconfig.json": `{}`, "src/unused.ts": ``,
 		"node_modules/p/package.json": `{"name":"p","main":"i.js"}`, "node_modules/p/i.js": `export default 1`,
@@ -211,14 +197,14 @@ func TestBuildInputs(t *testing.T) {
 
 // TestBuildNamesNoMap holds that a comment in an agent's file cannot make goja read a file as a source map.
 func TestBuildNamesNoMap(t *testing.T) {
-	dir := writeFiles(t, map[string]string{"agent.js": "export default `\n//# sourceMappingURL=/dev/null\n`\n//# sourceMappingURL=missing.map\n"})
+	dir := testkit.Folder(t, map[string]string{"agent.js": "export default `\n//# sourceMappingURL=/dev/null\n`\n//# sourceMappingURL=missing.map\n"})
 	if _, err := Build(t.Context(), BuildOptions{Main: "agent.js", Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestBuildTopLevelAwait(t *testing.T) {
-	dir := writeFiles(t, map[string]string{"agent.ts": `import { x } from "./x"; export default x`, "x.ts": `export const x = await Promise.resolve("late")`})
+	dir := testkit.Folder(t, map[string]string{"agent.ts": `import { x } from "./x"; export default x`, "x.ts": `export const x = await Promise.resolve("late")`})
 	s, err := Build(t.Context(), BuildOptions{Main: "agent.ts", Dir: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +235,7 @@ func TestBuildPackages(t *testing.T) {
 		{"zod/mini", `import * as z from "zod/mini"; export default z.safeParse(z.string(), 1).success`, "false"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := writeFiles(t, map[string]string{"agent.ts": c.agent})
+			dir := testkit.Folder(t, map[string]string{"agent.ts": c.agent})
 			if err := os.Symlink(packages, filepath.Join(dir, "node_modules")); err != nil {
 				t.Fatal(err)
 			}

@@ -20,8 +20,10 @@ func adaptTree(code string, tree *ast.Program) error {
 		arguments: strings.Contains(code, "arguments") && strings.Contains(code, "=>"),
 		stacks:    strings.Contains(code, "stack"),
 		regexps:   rewrittenRegExp.MatchString(code),
+		bigInts:   makesBigInt.MatchString(code) && namesBigInt.MatchString(code),
+		buffers:   makesBuffer.MatchString(code),
 	}
-	if a.arguments || a.stacks || a.regexps {
+	if a.arguments || a.stacks || a.regexps || a.bigInts || a.buffers {
 		a.walk(reflect.ValueOf(&tree.Body).Elem())
 	}
 	return a.err
@@ -32,6 +34,7 @@ type adapter struct {
 	tree *ast.Program
 
 	arguments, stacks, regexps bool
+	bigInts, buffers           bool
 
 	fn     *ast.FunctionLiteral // the innermost function that is no arrow
 	arrows int                  // arrow functions between it and the node
@@ -45,6 +48,11 @@ func (a *adapter) walk(v reflect.Value) {
 	case reflect.Interface:
 		if !v.IsNil() {
 			a.walk(v.Elem())
+			if e, ok := v.Interface().(ast.Expression); ok && a.bigInts && v.CanSet() {
+				if guarded := a.guardOperator(e); guarded != nil {
+					v.Set(reflect.ValueOf(guarded))
+				}
+			}
 		}
 	case reflect.Pointer:
 		if !v.IsNil() && v.Type().Elem().PkgPath() == treePackage {
@@ -112,6 +120,12 @@ func (a *adapter) node(v reflect.Value) {
 	case *ast.AssignExpression:
 		if a.stacks && takesStack(n.Left) {
 			n.Right = errorCall(n.Right)
+		}
+	case *ast.NewExpression:
+		if a.buffers {
+			a.walk(v.Elem())
+			guardLength(n)
+			return
 		}
 	case *ast.RegExpLiteral:
 		if a.regexps {

@@ -68,7 +68,9 @@ func TestStacksThatCodeReads(t *testing.T) {
 		{"prepareStackTrace", `Error.prepareStackTrace = (e, sites) => sites.map((s) => [s.getFunctionName(), s.getFileName(), s.getLineNumber() > 0, s.getColumnNumber() > 0, s.isNative()].join()).join("|");
 			try { boom() } catch (e) { return e.stack }`, "boom,agent.ts,true,true,false|run,agent.ts,true,true,false|"},
 		{"prepareStackTrace of a captured stack", `Error.prepareStackTrace = (e, sites) => sites; const o = {}; Error.captureStackTrace(o); return o.stack[0].getFunctionName() + o.stack[0]`, "runrun (agent.ts:"},
-		{"stackTraceLimit", `Error.stackTraceLimit = 0; const n = Error.stackTraceLimit; return String(n)`, "0"},
+		{"stackTraceLimit", `Error.stackTraceLimit = 0; const n = Error.stackTraceLimit; return n + new Error("x").stack`, "0Error: x"},
+		{"a long stack", `function f(n) { if (n) return 1 * f(n - 1); throw new Error("x") } try { f(100) } catch (e) { return String(e.stack.split("\n    at f (").length - 1) }`, "10"},
+		{"a longer one", `Error.stackTraceLimit = 40; function f(n) { if (n) return 1 * f(n - 1); throw new Error("x") } try { f(100) } catch (e) { return String(e.stack.split("\n    at f (").length - 1) }`, "40"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := said(t, "function boom() { throw new Error('x') }\nasync function run() { "+c.js+" }\nexport default { async fetch() { return new Response(String(await run())) } }"); !strings.HasPrefix(got, c.want) {

@@ -30,7 +30,7 @@ func init() {
 		}
 		r.each(optional(call.Argument(1), "transfer"), func(t goja.Value) {
 			o, ok := t.(*goja.Object)
-			if !ok || o.ExportType() != typeArrayBuffer {
+			if !ok || o.ExportType() != typeArrayBuffer || r.isPinned(o) {
 				r.throw(&thrown{r.domException("DataCloneError", "Value is not transferable: only an ArrayBuffer is.")})
 			}
 			buffer := o.Export().(goja.ArrayBuffer)

@@ -13,12 +13,13 @@ import (
 	"io"
 	"sync"
 
+	"github.com/andybalholm/brotli"
 	"github.com/dop251/goja"
 )
 
 // CompressionStream and DecompressionStream (https://compression.spec.whatwg.org/).
 
-// compressor is what the three formats' writers have in common.
+// compressor is what the formats' writers have in common.
 type compressor interface {
 	io.WriteCloser
 	Reset(io.Writer)
@@ -32,13 +33,14 @@ var compressors = map[string]*sync.Pool{
 		w, _ := flate.NewWriter(io.Discard, flate.DefaultCompression)
 		return w
 	}},
+	"brotli": {New: func() any { return brotli.NewWriter(io.Discard) }},
 }
 
 // compressionFormat reads the constructor's argument.
 func compressionFormat(r *realm, call goja.ConstructorCall) string {
 	format := r.str(call.Argument(0))
 	if compressors[format] == nil {
-		panic(r.typeError("The compression format must be 'deflate', 'deflate-raw' or 'gzip'."))
+		panic(r.typeError("The compression format must be 'brotli', 'deflate', 'deflate-raw' or 'gzip'."))
 	}
 	return format
 }
@@ -102,7 +104,7 @@ func init() {
 				r.decompress(t, d, done)
 			}
 			t.flush = r.stepOf(func(goja.Value) {
-				if !d.complete {
+				if !d.finished() {
 					panic(r.typeError("The compressed data ends too early."))
 				}
 			})
@@ -113,7 +115,7 @@ func init() {
 
 // decompress hands on what d makes of its input, a piece at a time, each in a turn of its own and when the reader has room
 // for it: a few bytes may be gigabytes when decompressed.
-func (r *realm) decompress(t *transformer, d *decompressor, done func(thrown goja.Value)) {
+func (r *realm) decompress(t *transformer, d decompressor, done func(thrown goja.Value)) {
 	piece, err := d.next()
 	var thrown goja.Value
 	switch {
@@ -125,8 +127,8 @@ func (r *realm) decompress(t *transformer, d *decompressor, done func(thrown goj
 		}
 	}
 	if thrown != nil || len(piece) < inflatePiece {
-		if thrown == nil && len(piece) > 0 && d.trailing() {
-			// What was there before the trailing data is delivered; the error comes after it.
+		if thrown == nil && len(piece) > 0 && d.fails() {
+			// What was there before the broken or the trailing data is delivered; the error comes after it.
 			r.decompress(t, d, done)
 			return
 		}
@@ -150,8 +152,29 @@ func (r *realm) decompress(t *transformer, d *decompressor, done func(thrown goj
 	})
 }
 
-// decompressor takes one of the formats apart: a header, deflated data, and a trailer with sums of what it was.
-type decompressor struct {
+// decompressor takes one of the formats apart.
+type decompressor interface {
+	// feed adds input, which is copied.
+	feed(data []byte)
+	// next returns the next output, valid until it is called again: as much as inflatePiece bytes, and less when there is no
+	// more without more input.
+	next() ([]byte, error)
+	// fails reports whether what next returned is followed by an error, though it may be less than a piece.
+	fails() bool
+	// finished reports whether the input that was fed is whole.
+	finished() bool
+}
+
+func newDecompressor(format string) decompressor {
+	if format == "brotli" {
+		return newUnbrotli()
+	}
+	return newUnwrapper(format)
+}
+
+// unwrapper is the decompressor of the formats around deflated data: a header before it, and after it a trailer with sums of
+// what it was.
+type unwrapper struct {
 	format   string
 	z        inflater
 	sum      hash.Hash32 // nil for deflate-raw
@@ -171,8 +194,8 @@ var (
 	errTrailing  = errors.New("there is data after the end")
 )
 
-func newDecompressor(format string) *decompressor {
-	d := &decompressor{format: format}
+func newUnwrapper(format string) *unwrapper {
+	d := &unwrapper{format: format}
 	switch format {
 	case "gzip":
 		d.sum = crc32.NewIEEE()
@@ -184,8 +207,7 @@ func newDecompressor(format string) *decompressor {
 	return d
 }
 
-// feed adds input, which is copied.
-func (d *decompressor) feed(data []byte) {
+func (d *unwrapper) feed(data []byte) {
 	switch {
 	case d.z.state == inflateEnd:
 		d.tail = append(d.tail, data...)
@@ -196,12 +218,13 @@ func (d *decompressor) feed(data []byte) {
 	}
 }
 
-// trailing reports whether there is something after the end.
-func (d *decompressor) trailing() bool {
+func (d *unwrapper) fails() bool {
 	return d.z.state == inflateEnd && len(d.tail) > d.trailer()
 }
 
-func (d *decompressor) trailer() int {
+func (d *unwrapper) finished() bool { return d.complete }
+
+func (d *unwrapper) trailer() int {
 	switch d.format {
 	case "gzip":
 		return 8
@@ -211,8 +234,7 @@ func (d *decompressor) trailer() int {
 	return 0
 }
 
-// next returns the next output, see inflater.next.
-func (d *decompressor) next() ([]byte, error) {
+func (d *unwrapper) next() ([]byte, error) {
 	if !d.started {
 		n, err := d.header()
 		if err != nil || n == 0 {
@@ -234,7 +256,7 @@ func (d *decompressor) next() ([]byte, error) {
 			d.tail = d.z.rest()
 		}
 		if len(piece) > 0 {
-			if !d.trailing() {
+			if !d.fails() {
 				return piece, d.conclude()
 			}
 			return piece, nil
@@ -244,7 +266,7 @@ func (d *decompressor) next() ([]byte, error) {
 }
 
 // conclude checks the trailer once it is there.
-func (d *decompressor) conclude() error {
+func (d *unwrapper) conclude() error {
 	if d.z.state != inflateEnd || d.complete && len(d.tail) == 0 {
 		return nil
 	}
@@ -270,7 +292,7 @@ func (d *decompressor) conclude() error {
 }
 
 // header returns the length of the header, 0 while it is not complete.
-func (d *decompressor) header() (int, error) {
+func (d *unwrapper) header() (int, error) {
 	h := d.head
 	if d.format == "deflate" {
 		// RFC 1950, section 2.2. A preset dictionary cannot be given here.

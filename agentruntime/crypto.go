@@ -60,7 +60,10 @@ func init() {
 				if !strings.Contains(kind, "int") && !strings.Contains(kind, "Int") {
 					panic(r.domException("TypeMismatchError", "getRandomValues() only accepts integer arrays, not "+kind))
 				}
-				data, _ := r.bytesOf(obj)
+				data, ok := r.bytesOf(obj)
+				if !ok {
+					panic(r.typeError("getRandomValues() does not accept views of a SharedArrayBuffer"))
+				}
 				if len(data) > randomLimit {
 					panic(r.domException("QuotaExceededError", "getRandomValues() only accepts arrays of size <= 65536 bytes"))
 				}

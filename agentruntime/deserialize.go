@@ -232,6 +232,17 @@ func (d *cloneReader) value(depth int) goja.Value {
 		}
 		b.contentType, b.data = d.text(), bytes.Clone(d.take(d.number()))
 		return d.keep(r.blobValue(b))
+	case tagDOMException:
+		e := &domError{name: d.text(), message: d.text()}
+		stack := d.text()
+		o := d.keep(r.instance("DOMException", e))
+		_ = o.DefineDataProperty("stack", r.rt.ToValue(stack), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+		return o
+	case tagService, tagWritable, tagSignal, tagHeaders:
+		if d.in == nil {
+			return d.fail("a reference in what is stored")
+		}
+		return d.passed(tag[0], depth)
 	case tagRemote, tagStream, tagRequest, tagResponse:
 		if d.in != nil {
 			return d.reference(tag[0])

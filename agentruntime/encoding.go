@@ -227,7 +227,7 @@ func init() {
 				return r.uint8Array([]byte(r.str(call.Argument(0))))
 			})},
 			{name: "encodeInto", length: 2, call: method(func(r *realm, _ *textEncoder, call goja.FunctionCall) goja.Value {
-				dst, ok := r.bytesOf(call.Argument(1))
+				dst, ok := r.bytesOrShared(call.Argument(1))
 				if !ok || !isUint8Array(call.Argument(1)) {
 					panic(r.typeError("Failed to execute 'encodeInto' on 'TextEncoder': parameter 2 is not of type 'Uint8Array'."))
 				}
@@ -262,7 +262,7 @@ func init() {
 			{name: "decode", call: method(func(r *realm, d *textDecoder, call goja.FunctionCall) goja.Value {
 				var data []byte
 				if v := call.Argument(0); given(v) {
-					b, ok := r.bytesOf(v)
+					b, ok := r.bytesOrShared(v)
 					if !ok {
 						panic(r.typeError("Failed to execute 'decode' on 'TextDecoder': parameter 1 is not of type 'ArrayBuffer' or a view of one."))
 					}

@@ -45,12 +45,22 @@ func (r *realm) readableStack(err *goja.Object) {
 // rawStack says whether a stack is in the form in which the engine writes it.
 func rawStack(s string) bool { return strings.HasSuffix(s, "\n") || strings.Contains(s, "\n\tat ") }
 
-// mapStack is Script.MapStack, for runtimes without a script too.
+// mostFrames is the most frames that Error.stackTraceLimit can ask for: as many calls as the engine nests.
+const mostFrames = 2000
+
+// mapStack is Script.MapStack with as many frames as the code asks for by Error.stackTraceLimit. It is for runtimes without a
+// script too.
 func (r *realm) mapStack(stack string) string {
-	if r.agent == nil {
-		return (&sourceMap{}).mapStack(stack)
+	most := stackFrames
+	if class, ok := r.rt.Get("Error").(*goja.Object); ok {
+		if limit := r.member(class, "stackTraceLimit"); limit != nil {
+			most = int(min(max(limit.ToInteger(), 0), mostFrames))
+		}
 	}
-	return r.agent.script.MapStack(stack)
+	if r.agent == nil {
+		return (&sourceMap{}).mapStack(stack, most)
+	}
+	return r.agent.script.stacks.mapStack(stack, most)
 }
 
 // setStack gives an object its stack: what Error.prepareStackTrace makes of it if code has defined that

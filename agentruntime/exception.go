@@ -38,11 +38,11 @@ func (r *realm) describe(v goja.Value, stack string) *RemoteError {
 	e := &RemoteError{Name: "Error"}
 	obj, ok := v.(*goja.Object)
 	if !ok {
-		e.Message, e.Stack = r.text(v), r.agent.script.MapStack(stack)
+		e.Message, e.Stack = r.text(v), r.mapStack(stack)
 		return e
 	}
 	if obj.ClassName() != "Error" && r.member(obj, "message") == nil {
-		e.Message, e.Stack = r.inspect(obj), r.agent.script.MapStack(stack)
+		e.Message, e.Stack = r.inspect(obj), r.mapStack(stack)
 		return e
 	}
 	if v := r.member(obj, "name"); v != nil {
@@ -54,7 +54,7 @@ func (r *realm) describe(v goja.Value, stack string) *RemoteError {
 	if v := r.member(obj, "stack"); v != nil {
 		stack = r.text(v)
 	}
-	e.Stack = r.agent.script.MapStack(stack)
+	e.Stack = r.mapStack(stack)
 	e.Retryable = r.flag(obj, "retryable")
 	e.Overloaded = r.flag(obj, "overloaded")
 	e.Reset = r.flag(obj, "durableObjectReset")

@@ -21,6 +21,9 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 	if signal != nil && signal.aborted {
 		return r.rejected(signal.reason)
 	}
+	if target.Kind == TargetEgress && isDataURL(req.URL) {
+		return r.fetchData(req)
+	}
 	if err := r.subrequest(); err != nil {
 		return r.rejected(r.errorValue(err))
 	}
@@ -74,6 +77,10 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 			cancel()
 			return nil, err
 		}
+		if _, apart := res.Socket.(Detached); apart {
+			cancel()
+			return res, nil
+		}
 		if res.Socket != nil {
 			res.Socket = &watchedSocket{Socket: res.Socket, ended: ended}
 			return res, nil
@@ -86,7 +93,8 @@ func (r *realm) fetch(target Target, input, init goja.Value) goja.Value {
 		return res, nil
 	}, func(v any) (goja.Value, error) {
 		res := v.(*Response)
-		if _, watched := res.Body.(*fetchedBody); !watched && res.Socket == nil {
+		_, lasts := res.Socket.(*watchedSocket)
+		if _, watched := res.Body.(*fetchedBody); !watched && !lasts {
 			unwatch()
 		}
 		return r.responseValue(res), nil

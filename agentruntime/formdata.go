@@ -155,7 +155,7 @@ func (r *realm) formEntryOf(call goja.FunctionCall, what string) formEntry {
 	}
 	file := *b
 	if !file.isFile {
-		file.name, file.isFile = "blob", true
+		file.name, file.isFile, file.modified = "blob", true, r.now()
 	} else {
 		e.obj = call.Argument(1).(*goja.Object)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/dop251/goja"
+	"golang.org/x/text/unicode/norm"
 )
 
 // A native function that runs does not see an interrupt, and some would take more memory or more of Go's stack than the
@@ -13,6 +14,10 @@ import (
 // The guards of this file let the commonest of those calls throw a RangeError instead, with V8's messages. They are put in
 // place where a bundle names the method, because a runtime that does not need one must not pay for it: so they are a
 // courtesy to the neighbours, and nothing that safety rests on.
+//
+// Regular expressions have none. The engine's library could give up after a time, but the engine takes that for "no match",
+// which would be a wrong answer wherever the time was up before the CPU limit was. JSON.stringify has none either: to find out
+// how deep a value is takes as long as writing it.
 
 const (
 	// maxString is the most UTF-16 units that one call may make a string of. V8 has 2^29-24, which no cell has room for.
@@ -41,6 +46,9 @@ var guards = []guard{
 	{naming(".fill"), guarding("Array", "fill", 1, func(r *realm, call goja.FunctionCall) { r.checkElements(call.This) })},
 	{naming("Array.from({"), guardArrayFrom},
 	{naming(".flat("), guardFlat},
+	{naming(".normalize("), guardNormalize},
+	{naming(".replaceAll("), guarding("String", "replaceAll", 2, checkReplaceAll)},
+	{func(code string) bool { return strings.Contains(code, ".join(") && strings.Contains(code, "Array(") }, guarding("Array", "join", 1, checkJoin)},
 	{naming("eval(", "eval)"), guardEval},
 	{naming("Function("), guardFunction},
 }
@@ -139,6 +147,90 @@ func guardArrayFrom(r *realm) {
 		}
 		return r.callNative(native, call.This, call.Arguments...)
 	})
+}
+
+// checkJoin looks at what the separators of a long array come to.
+func checkJoin(r *realm, call goja.FunctionCall) {
+	array, ok := call.This.(*goja.Object)
+	if !ok || array.ClassName() != "Array" {
+		return
+	}
+	between := 1
+	if given(call.Argument(0)) {
+		between = lengthOf(call.Argument(0))
+	}
+	r.checkString(array.Get("length").ToFloat() * float64(between))
+}
+
+// checkReplaceAll looks at what replacing a string by another comes to.
+func checkReplaceAll(r *realm, call goja.FunctionCall) {
+	text, ok1 := call.This.(goja.String)
+	old, ok2 := call.Argument(0).(goja.String)
+	by, ok3 := call.Argument(1).(goja.String)
+	if !ok1 || !ok2 || !ok3 {
+		return
+	}
+	length, put := float64(text.Length()), float64(by.Length())
+	if (length+1)*(put+1) <= maxString && !strings.Contains(by.String(), "$") {
+		return
+	}
+	// What is before or after a match, and the match, can be put in as well.
+	pattern := by.String()
+	put += float64(strings.Count(pattern, "$`")+strings.Count(pattern, "$'"))*length/2 + float64(strings.Count(pattern, "$&")*old.Length())
+	r.checkString(length + float64(strings.Count(text.String(), old.String()))*put)
+}
+
+// normalForms are the forms of String.prototype.normalize.
+var normalForms = map[string]norm.Form{"undefined": norm.NFC, "NFC": norm.NFC, "NFD": norm.NFD, "NFKC": norm.NFKC, "NFKD": norm.NFKD}
+
+// shortText is how many UTF-16 units the native may normalize, which it does in a few milliseconds.
+const shortText = 1 << 16
+
+// guardNormalize normalizes long texts bit by bit, so that an interrupt ends it.
+func guardNormalize(r *realm) {
+	proto := r.rt.Get("String").(*goja.Object).Get("prototype").(*goja.Object)
+	r.guardMethod(proto, "normalize", 0, func(r *realm, call goja.FunctionCall, native goja.Callable) goja.Value {
+		text, ok := call.This.(goja.String)
+		if !ok || text.Length() <= shortText {
+			return r.callNative(native, call.This, call.Arguments...)
+		}
+		form, ok := normalForms[r.str(call.Argument(0))]
+		if !ok {
+			return r.callNative(native, call.This, call.Arguments...)
+		}
+		var out strings.Builder
+		var parts norm.Iter
+		parts.InitString(form, text.String())
+		for n := 1; !parts.Done(); n++ {
+			out.Write(parts.Next())
+			if n%4096 == 0 {
+				if r.meter.interrupts() {
+					return goja.Undefined() // which nobody sees
+				}
+				r.checkString(float64(out.Len()) / 3) // a unit takes three bytes at most
+			}
+		}
+		return r.rt.ToValue(out.String())
+	})
+}
+
+// nestedPattern says whether the groups and classes of a regular expression are nested deeper than maxNesting. It counts
+// brackets wherever they stand, but for those after a backslash.
+func nestedPattern(pattern string) bool {
+	depth := 0
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '\\':
+			i++
+		case '(', '[':
+			if depth++; depth > maxNesting {
+				return true
+			}
+		case ')', ']':
+			depth = max(0, depth-1)
+		}
+	}
+	return false
 }
 
 // guardFlat bounds the depth of flat, whose native recurses.

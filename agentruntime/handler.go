@@ -183,6 +183,9 @@ func (inv *Invocation) waitUntil(v goja.Value) {
 
 // uncaught writes down an exception beside the answer, and lets it be the outcome. On the loop only.
 func (inv *Invocation) uncaught(err error) {
+	if inv.gone() {
+		return
+	}
 	inv.mu.Lock()
 	aborting := inv.aborting
 	if inv.outcome == "" {

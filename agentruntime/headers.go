@@ -17,6 +17,8 @@ type headers struct {
 	immutable bool
 	// shared says that the map is in other hands as well: it is copied before the next change.
 	shared bool
+	// changes counts what was done to the map: an iteration that sees another number makes its list anew.
+	changes uint32
 }
 
 // share gives the map away.
@@ -30,6 +32,7 @@ func (h *headers) share() http.Header {
 
 // own makes the map ready for a change.
 func (h *headers) own() {
+	h.changes++
 	switch {
 	case h.fields == nil:
 		h.fields = make(http.Header, 4)
@@ -155,14 +158,16 @@ func (r *realm) fillHeaders(h *headers, init goja.Value) {
 	if !given(init) {
 		return
 	}
-	if other, ok := nativeOf[*headers](r, init); ok && r.iteratesAs(init.(*goja.Object), "Headers") {
-		h.own()
-		for key, values := range other.fields {
-			h.fields[key] = append(h.fields[key], values...)
+	if obj, ok := init.(*goja.Object); ok && obj.ExportType() != typeProxy { // a proxy sees every look at it
+		if other, ok := nativeOf[*headers](r, obj); ok && r.iteratesAs(obj, "Headers") {
+			h.own()
+			for key, values := range other.fields {
+				h.fields[key] = append(h.fields[key], values...)
+			}
+			return
 		}
-		return
 	}
-	r.eachPair(init, "Headers", r.headerName, func(name string, value goja.Value) { h.add(name, r.headerValue(value)) })
+	r.eachPair(init, "Headers", r.headerName, r.headerValue, h.add)
 }
 
 // newHeaders makes a Headers object around h.
@@ -193,6 +198,7 @@ func init() {
 				return goja.Undefined()
 			})},
 			{name: "delete", length: 1, call: method(func(r *realm, h *headers, call goja.FunctionCall) goja.Value {
+				r.need(call, 1, "'delete' on 'Headers'")
 				name := r.headerName(call.Argument(0))
 				r.mutable(h)
 				h.own()
@@ -200,12 +206,14 @@ func init() {
 				return goja.Undefined()
 			})},
 			{name: "get", length: 1, call: method(func(r *realm, h *headers, call goja.FunctionCall) goja.Value {
+				r.need(call, 1, "'get' on 'Headers'")
 				if v, ok := h.get(r.headerName(call.Argument(0))); ok {
 					return r.fromBytes(v)
 				}
 				return goja.Null()
 			})},
 			{name: "has", length: 1, call: method(func(r *realm, h *headers, call goja.FunctionCall) goja.Value {
+				r.need(call, 1, "'has' on 'Headers'")
 				_, ok := h.get(r.headerName(call.Argument(0)))
 				return r.rt.ToValue(ok)
 			})},
@@ -239,16 +247,17 @@ func (r *realm) cookieList(h *headers) goja.Value {
 	return list
 }
 
-// sortedPairs iterates over a Headers object that may change meanwhile: the list is made anew when its size changed.
+// sortedPairs iterates over a Headers object that may change meanwhile: the list is made anew after each change.
 type sortedPairs struct {
 	r    *realm
 	h    *headers
 	list [][2]string
+	seen uint32 // the changes that the list knows of
 }
 
 func (s *sortedPairs) pair(i int) (name, value goja.Value, ok bool) {
-	if i == 0 || i >= len(s.list) || len(s.list) < len(s.h.fields) {
-		s.list = s.h.sorted()
+	if s.list == nil || s.seen != s.h.changes {
+		s.list, s.seen = s.h.sorted(), s.h.changes
 	}
 	if i >= len(s.list) {
 		return nil, nil, false

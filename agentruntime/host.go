@@ -31,6 +31,10 @@ type Host interface {
 	// Limit counts one use of key against the rate limit bound as binding, and reports whether it is within the limit.
 	Limit(ctx context.Context, binding, key string) (bool, error)
 
+	// Actors returns the ids of up to limit actors of the namespace bound as binding that store something, ascending, after the
+	// given one (empty: from the first).
+	Actors(ctx context.Context, binding, after string, limit int) ([]string, error)
+
 	// Secret opens the secret bound as binding. The value must not be kept, logged or put in an error.
 	Secret(ctx context.Context, binding string) (string, error)
 

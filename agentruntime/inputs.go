@@ -15,12 +15,16 @@ const watchInterval = 500 * time.Millisecond
 
 // Watch calls changed each time one of the files inputs is changed, replaced, removed or created, once the files have
 // stood still for one look. It looks every 500 ms: this works on every file system and needs no descriptors. changed
-// is called on Watch's own goroutine and one call ends before the next begins. Watch returns when ctx ends.
-func Watch(ctx context.Context, inputs []string, changed func()) {
+// is called on Watch's own goroutine; a file that was written after since, the time before the inputs were read, counts as
+// changed when Watch begins. One call ends before the next begins. Watch returns when ctx ends.
+func Watch(ctx context.Context, inputs []string, since time.Time, changed func()) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	known := look(inputs)
 	last := known
+	if slices.ContainsFunc(known, func(s fileState) bool { return s.after(since) }) {
+		known = nil
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,6 +50,11 @@ func (s fileState) same(o fileState) bool {
 		return s.info == nil && o.info == nil
 	}
 	return os.SameFile(s.info, o.info) && s.info.Size() == o.info.Size() && s.info.ModTime().Equal(o.info.ModTime())
+}
+
+// after reports whether the file has been written after t, and not in the future, as some are said to be.
+func (s fileState) after(t time.Time) bool {
+	return s.info != nil && !t.IsZero() && s.info.ModTime().After(t) && !s.info.ModTime().After(time.Now())
 }
 
 func look(paths []string) []fileState {

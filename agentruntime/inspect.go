@@ -121,7 +121,7 @@ func (p *inspector) object(o *goja.Object, depth int) string {
 		}
 	}
 	if name == "Buffer" && p.r.nodeJS != nil && p.r.isBuffer(o) {
-		data, _ := p.r.bytesOf(o)
+		data, _ := p.r.bytesOrShared(o)
 		return inspectBuffer(data)
 	}
 	if depth > p.limit.depth || p.size > inspectTotal || len(p.above) > 50 {

@@ -144,8 +144,7 @@ func (inv *Invocation) fail(ex error) {
 	if inv.answered {
 		return
 	}
-	if inv.r.actor == nil && inv.caller.Err() != nil {
-		inv.abort(OutcomeCanceled, ErrCanceled) // what it waited for was given up
+	if inv.gone() {
 		return
 	}
 	inv.answered = true
@@ -185,6 +184,16 @@ func (inv *Invocation) abort(outcome Outcome, why error) {
 		cancel(why)
 	}
 	inv.r.aborted(inv, why)
+}
+
+// gone gives the invocation up if its caller has gone, which is then why something of it failed: what it waited for was given up
+// too. An actor's events go on. On the loop only.
+func (inv *Invocation) gone() bool {
+	if inv.r.actor != nil || inv.caller.Err() == nil {
+		return false
+	}
+	inv.abort(OutcomeCanceled, ErrCanceled)
+	return true
 }
 
 // settle has the end of the turn see whether anything is left to do. On the loop only.

@@ -43,6 +43,9 @@ func TestOutcomes(t *testing.T) {
 			if len(ex) != 1 || !strings.Contains(ex[0].Message, c.message) {
 				t.Fatalf("exceptions %+v, want one with %q", ex, c.message)
 			}
+			if n := strings.Count(ex[0].Stack, "    at "); n > 10 || c.name == "endless recursion" && n != 10 {
+				t.Fatalf("a stack of %d frames, want 10 at most:\n%s", n, ex[0].Stack)
+			}
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -120,6 +121,9 @@ func TestReplacedJSON(t *testing.T) {
 	}
 }
 
+// surrogate finds escapes of halves of characters: the engine's own parser, which this one is compared with, loses those that stand alone.
+var surrogate = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
+
 func FuzzParseJSON(f *testing.F) {
 	for _, s := range jsonSeeds {
 		f.Add(s)
@@ -127,6 +131,9 @@ func FuzzParseJSON(f *testing.F) {
 	p := newJSONPair(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		if text = validUTF8(text); strings.Count(text, "[")+strings.Count(text, "{") > 500 || strings.Contains(text, `\u`) && strings.Contains(text, "__proto__") {
+			return
+		}
+		if surrogate.MatchString(text) {
 			return
 		}
 		p.compare(t, text)

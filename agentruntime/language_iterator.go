@@ -118,15 +118,20 @@ var iteratorProgram = sync.OnceValue(func() *goja.Program {
 	return goja.MustCompile(internalPrefix+"iterator", iteratorSource, true)
 })
 
+// generatorProgram makes a function whose prototype inherits from that of the iterators, whatever code did to the members of
+// other iterators.
+var generatorProgram = goja.MustCompile(internalPrefix+"generator", "(function*(){})", true)
+
 // iteratorPrototype is the object that the engine's iterators inherit from.
 func (r *realm) iteratorPrototype() *goja.Object {
-	list := r.rt.NewArray()
-	values, _ := goja.AssertFunction(list.GetSymbol(goja.SymIterator))
-	v, err := values(list)
-	if thrown := thrownBy(err); thrown != nil {
-		panic(thrown)
+	fn, err := r.rt.RunProgram(generatorProgram)
+	if err != nil {
+		panic(err)
 	}
-	return v.(*goja.Object).Prototype().Prototype()
+	if proto := fn.(*goja.Object).Get("prototype").(*goja.Object).Prototype().Prototype(); proto != nil {
+		return proto
+	}
+	return r.rt.GlobalObject().Prototype().Prototype() // code cut the chain
 }
 
 // makeIterator makes the global Iterator and puts the helpers on the iterators' prototype.

@@ -41,7 +41,7 @@ func (p *messagePort) post(r *realm, call goja.FunctionCall) goja.Value {
 	var buffers []goja.ArrayBuffer
 	r.each(transferList(call.Argument(1)), func(t goja.Value) {
 		o, ok := t.(*goja.Object)
-		if !ok || o.ExportType() != typeArrayBuffer {
+		if !ok || o.ExportType() != typeArrayBuffer || r.isPinned(o) {
 			panic(r.domException("DataCloneError", "Value is not transferable: only an ArrayBuffer is."))
 		}
 		buffers = append(buffers, o.Export().(goja.ArrayBuffer))

@@ -19,15 +19,17 @@ type meter struct {
 	budget  time.Duration
 	grace   time.Duration
 	tripped bool
+	stopped time.Time // when it was
 	timer   *time.Timer
 	inv     *Invocation // whose turn it is; set between turns
 	// deaf, if not nil, is called once when a turn goes on after its interrupt.
 	deaf func(Host)
-	// interrupted, if not nil, is told of an interrupt for what runs outside of the engine.
-	interrupted func()
+	// interrupted are told of an interrupt, for what runs outside of the engine.
+	interrupted []func()
 }
 
-// obedience is how much CPU time a turn may go on after its interrupt before it counts as deaf.
+// obedience is how much CPU time a turn may go on after its interrupt before it counts as deaf, and half of how much time
+// altogether: what takes memory waits for the collector and hardly runs.
 const obedience = 50 * time.Millisecond
 
 // cpuGrace is how much more CPU time a turn may use once it is found over its budget. A thread's CPU clock also counts what
@@ -78,7 +80,7 @@ func (m *meter) check() {
 		return
 	}
 	used := m.thread.outside() - m.start
-	if left := m.budget - used; left > 0 {
+	if left := m.budget - used; left > 0 && !(m.tripped && time.Since(m.stopped) > 2*obedience) {
 		m.timer.Reset(max(left, 100*time.Microsecond))
 		return
 	}
@@ -98,10 +100,10 @@ func (m *meter) check() {
 
 // stop interrupts the turn, and looks again later whether it has obeyed. Called under mu.
 func (m *meter) stop(used time.Duration, reason error) {
-	m.tripped = true
+	m.tripped, m.stopped = true, time.Now()
 	m.rt.Interrupt(reason)
-	if m.interrupted != nil {
-		m.interrupted()
+	for _, fn := range m.interrupted {
+		fn()
 	}
 	if m.deaf != nil {
 		m.budget, m.grace = used+obedience, 0
@@ -109,11 +111,18 @@ func (m *meter) stop(used time.Duration, reason error) {
 	}
 }
 
+// interrupts reports whether the turn that runs has been interrupted. It is for natives that take long.
+func (m *meter) interrupts() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tripped
+}
+
 // onInterrupt has fn called, on any goroutine, when a turn is interrupted.
 func (m *meter) onInterrupt(fn func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.interrupted = fn
+	m.interrupted = append(m.interrupted, fn)
 }
 
 // halt interrupts the turn of rt that runs now, if one does, for another reason than CPU time. Safe from any goroutine.

@@ -8,6 +8,7 @@ var workersProgram = goja.MustCompile(internalPrefix+"workers", `({
 	DurableObject: class DurableObject { constructor(ctx, env) { this.ctx = ctx; this.env = env } },
 	WorkerEntrypoint: class WorkerEntrypoint { constructor(ctx, env) { this.ctx = ctx; this.env = env } },
 	RpcTarget: class RpcTarget {},
+	WorkflowEntrypoint: class WorkflowEntrypoint { constructor(ctx, env) { this.ctx = ctx; this.env = env } },
 })`, true)
 
 // emailProgram makes the class of cloudflare:email, so that packages which could send mail load. There is no binding that
@@ -27,6 +28,8 @@ func init() {
 			case "cloudflare:workers":
 			case "cloudflare:email":
 				return r.run(emailProgram)
+			case "cloudflare:workflows":
+				return r.workflowErrors()
 			case "cloudflare:sockets":
 				return r.lazy(func(key string) goja.Value {
 					if key != "connect" {
@@ -40,7 +43,7 @@ func init() {
 				return nil
 			}
 			return r.lazy(r.workersExport, builtinModules[name]...)
-		}, "cloudflare:workers", "cloudflare:sockets", "cloudflare:email")
+		}, "cloudflare:workers", "cloudflare:sockets", "cloudflare:email", "cloudflare:workflows")
 	}
 }
 

@@ -1,7 +1,9 @@
 package agentruntime
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"reflect"
 
 	"github.com/dop251/goja"
@@ -149,6 +151,8 @@ func (r *realm) namespace(b *Binding) goja.Value {
 				id := b.ids.IDFromName(name)
 				return r.stub(b, &actorID{id: id, text: id.String(), name: name})
 			}
+		case "list":
+			f = func(call goja.FunctionCall) goja.Value { return r.listActors(b, call.Argument(0), made) }
 		case "jurisdiction":
 			f = func(call goja.FunctionCall) goja.Value {
 				r.refuseJurisdiction(call.Argument(0))
@@ -158,7 +162,53 @@ func (r *realm) namespace(b *Binding) goja.Value {
 			return nil
 		}
 		return r.function(member, 1, func(_ *realm, call goja.FunctionCall) goja.Value { return f(call) })
-	}, "idFromName", "idFromString", "newUniqueId", "get", "getByName", "jurisdiction")
+	}, "idFromName", "idFromString", "newUniqueId", "get", "getByName", "list", "jurisdiction")
+}
+
+// maxActorList is how many ids list gives at once.
+const maxActorList = 1000
+
+// listActors is list of a namespace, which Workers do not have: the ids of the actors that store something, page by page.
+func (r *realm) listActors(b *Binding, options goja.Value, made func(durable.ID, string) *goja.Object) goja.Value {
+	r.dictionary(options, "the options of list()")
+	limit, after := maxActorList, ""
+	if v := optional(options, "limit"); some(v) {
+		n := v.ToInteger()
+		if n < 1 || n > maxActorList {
+			panic(r.newError("RangeError", fmt.Sprintf("list(): the limit is %d, and must be from 1 to %d", n, maxActorList)))
+		}
+		limit = int(n)
+	}
+	if v := optional(options, "cursor"); some(v) {
+		id, err := b.ids.IDFromString(r.str(v))
+		if err != nil {
+			panic(r.typeError("list(): the cursor is none that list() of this namespace has given"))
+		}
+		after = id.String()
+	}
+	host := r.current().host()
+	return r.send(func(ctx context.Context) (any, error) {
+		return host.Actors(ctx, b.Name, after, limit+1) // one more, to know whether that was all
+	}, func(v any) (goja.Value, error) {
+		found := v.([]string)
+		complete := len(found) <= limit
+		found = found[:min(limit, len(found))]
+		ids := make([]any, len(found))
+		for i, text := range found {
+			id, err := b.ids.IDFromString(text)
+			if err != nil {
+				return nil, err
+			}
+			ids[i] = made(id, "")
+		}
+		page := r.rt.NewObject()
+		_ = page.Set("ids", r.rt.NewArray(ids...))
+		_ = page.Set("complete", complete)
+		if !complete {
+			_ = page.Set("cursor", found[len(found)-1])
+		}
+		return page, nil
+	})
 }
 
 // refuseJurisdiction refuses to promise where data is kept: it is kept where the store is.

@@ -145,7 +145,7 @@ func typeOf(v goja.Value) string {
 // bytesArg reads an argument that is a Buffer or another view of bytes.
 func (r *realm) bytesArg(v goja.Value, name string) []byte {
 	if o, ok := v.(*goja.Object); ok && isView(o) {
-		data, _ := r.bytesOf(v)
+		data, _ := r.bytesOrShared(v)
 		return data
 	}
 	panic(r.invalidType(name, "an instance of Buffer or Uint8Array", v))
@@ -208,7 +208,7 @@ func (r *realm) bufferFrom(args []goja.Value) *goja.Object {
 		return r.bufferOver(o, offset, length)
 	}
 	if isView(o) && given(o.Get("length")) {
-		if data, ok := r.bytesOf(o); ok && o.ExportType().Elem().Size() == 1 {
+		if data, ok := r.bytesOrShared(o); ok && o.ExportType().Elem().Size() == 1 {
 			return r.newBuffer(bytes.Clone(data))
 		}
 		b := r.buffers()
@@ -314,7 +314,7 @@ func init() {
 		{name: "alloc", length: 1, call: func(r *realm, call goja.FunctionCall) goja.Value {
 			b := alloc(r, call)
 			if v := call.Argument(1); given(v) {
-				data, _ := r.bytesOf(b)
+				data, _ := r.bytesOrShared(b)
 				r.fillBytes(data, v, call.Argument(2))
 			}
 			return b
@@ -334,7 +334,7 @@ func init() {
 			if !ok || !isView(view) {
 				panic(r.invalidType("view", "an instance of TypedArray", call.Argument(0)))
 			}
-			data, _ := r.bytesOf(view)
+			data, _ := r.bytesOrShared(view)
 			n := int(view.Get("length").ToInteger())
 			size := 1
 			if n > 0 {
@@ -364,7 +364,7 @@ func init() {
 				}
 				return r.rt.ToValue(e.textSize(v))
 			}
-			if data, ok := r.bytesOf(v); ok {
+			if data, ok := r.bytesOrShared(v); ok {
 				return r.rt.ToValue(len(data))
 			}
 			panic(r.invalidType("string", "of type string or an instance of Buffer or ArrayBuffer", v))
@@ -421,7 +421,7 @@ func (r *realm) bufferModule() goja.Value {
 	_ = o.Set("SlowBuffer", slow)
 	bytesTest := func(name string, test func([]byte) bool) {
 		_ = o.Set(name, r.function(name, 1, func(r *realm, call goja.FunctionCall) goja.Value {
-			data, ok := r.bytesOf(call.Argument(0))
+			data, ok := r.bytesOrShared(call.Argument(0))
 			if !ok {
 				panic(r.invalidType("input", "an instance of ArrayBuffer, Buffer, or TypedArray", call.Argument(0)))
 			}
@@ -451,7 +451,7 @@ func (r *realm) fillBytes(data []byte, v, encoding goja.Value) {
 	switch o, isObject := v.(*goja.Object); {
 	case isObject:
 		var ok bool
-		if pattern, ok = r.bytesOf(o); !ok {
+		if pattern, ok = r.bytesOrShared(o); !ok {
 			pattern = []byte{byte(toInt(v))}
 		}
 	default:

@@ -197,7 +197,7 @@ func (r *realm) searchBytes(data []byte, call goja.FunctionCall, last bool) int 
 				step = 2
 			}
 		} else if o, ok := v.(*goja.Object); ok && isView(o) {
-			want, _ = r.bytesOf(o)
+			want, _ = r.bytesOrShared(o)
 		} else {
 			panic(r.invalidType("value", "one of type number or string or an instance of Buffer or Uint8Array", v))
 		}

@@ -79,7 +79,7 @@ func (r *realm) opaque(state any) *goja.Object {
 
 // data reads an argument that the JavaScript half has made a view of bytes.
 func (r *realm) data(v goja.Value) []byte {
-	data, _ := r.bytesOf(v)
+	data, _ := r.bytesOrShared(v)
 	return data
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-edge/gatehouse/internal/testkit"
 )
 
 // nodeCase is an expression and what it must be as JSON; it may await. An exception is shown as its code and message.
@@ -124,7 +126,7 @@ func TestNodeCases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dir := writeFiles(t, map[string]string{"cases.js": string(cases), "run.js": string(run), "agent.ts": `
+			dir := testkit.Folder(t, map[string]string{"cases.js": string(cases), "run.js": string(run), "agent.ts": `
 import { cases } from "./cases.js"; import { run } from "./run.js";
 export default { async fetch(request) { return new Response(await run(cases[decodeURIComponent(new URL(request.url).search.slice(1))])) } };`})
 			script, err := Build(t.Context(), BuildOptions{Main: "agent.ts", Dir: dir})
@@ -181,7 +183,7 @@ func TestNodeBounded(t *testing.T) {
 
 // TestNodeLeftOut holds that an agent without the modules of Node.js has their globals neither.
 func TestNodeLeftOut(t *testing.T) {
-	dir := writeFiles(t, map[string]string{"agent.js": `export default { fetch() {
+	dir := testkit.Folder(t, map[string]string{"agent.js": `export default { fetch() {
 		return Response.json([typeof process, typeof Buffer, typeof global, "process" in globalThis, typeof setImmediate]) } }`})
 	script, err := Build(t.Context(), BuildOptions{Main: "agent.js", Dir: dir, WithoutNode: true})
 	if err != nil {
@@ -230,7 +232,7 @@ export default { async fetch() {
 
 // TestNodeResolution holds who gets which module: imports and requires, with and without node:, of an agent and of packages.
 func TestNodeResolution(t *testing.T) {
-	dir := writeFiles(t, map[string]string{
+	dir := testkit.Folder(t, map[string]string{
 		"agent.js": `
 import Emitter, { once } from "node:events";
 import * as events from "events";

@@ -29,10 +29,15 @@ func classOf(v goja.Value) string {
 }
 
 func init() {
-	nodeNatives["classOf"] = func(r *realm, call goja.FunctionCall) goja.Value { return r.rt.ToValue(classOf(call.Argument(0))) }
+	nodeNatives["classOf"] = func(r *realm, call goja.FunctionCall) goja.Value {
+		if _, shared := nativeOf[*sharedBuffer](r, call.Argument(0)); shared {
+			return r.rt.ToValue("SharedArrayBuffer")
+		}
+		return r.rt.ToValue(classOf(call.Argument(0)))
+	}
 	nodeNatives["sameBytes"] = func(r *realm, call goja.FunctionCall) goja.Value {
-		a, _ := r.bytesOf(call.Argument(0))
-		b, _ := r.bytesOf(call.Argument(1))
+		a, _ := r.bytesOrShared(call.Argument(0))
+		b, _ := r.bytesOrShared(call.Argument(1))
 		return r.rt.ToValue(bytes.Equal(a, b))
 	}
 	// inspect(value, options, inspect) is util.inspect with all options there.

@@ -22,6 +22,9 @@ func (noHost) Connect(context.Context, string, ConnectOptions) (Conn, error) {
 	return nil, errOutsideEvent
 }
 func (noHost) Limit(context.Context, string, string) (bool, error) { return false, errOutsideEvent }
-func (noHost) KV(context.Context, KVOp) (KVResult, error)          { return KVResult{}, errOutsideEvent }
-func (noHost) Secret(context.Context, string) (string, error)      { return "", errOutsideEvent }
-func (noHost) Emit(Event)                                          {}
+func (noHost) Actors(context.Context, string, string, int) ([]string, error) {
+	return nil, errOutsideEvent
+}
+func (noHost) KV(context.Context, KVOp) (KVResult, error)     { return KVResult{}, errOutsideEvent }
+func (noHost) Secret(context.Context, string) (string, error) { return "", errOutsideEvent }
+func (noHost) Emit(Event)                                     {}

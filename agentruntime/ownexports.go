@@ -44,7 +44,7 @@ func (r *realm) loopback(name string) goja.Value {
 		entry.Name = ""
 	}
 	members := &stub{r: r, target: Target{Kind: TargetService, Entry: entry}}
-	return r.remoteFunction(members, func(args []goja.Value) goja.Value {
+	fn := r.remoteFunction(members, func(args []goja.Value) goja.Value {
 		at := entry
 		if len(args) > 0 {
 			if props := optional(args[0], "props"); some(props) {
@@ -60,4 +60,6 @@ func (r *realm) loopback(name string) goja.Value {
 		}
 		return r.service(Target{Kind: TargetService, Entry: at})
 	})
+	r.attach(fn, members)
+	return fn
 }

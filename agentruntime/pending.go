@@ -145,11 +145,10 @@ func (r *realm) when(v goja.Value, fn func(goja.Value, error)) {
 	then, _ := goja.AssertFunction(obj.Get("then"))
 	s := r.at
 	in := func(call func(goja.Value)) goja.Value {
-		return r.rt.ToValue(func(c goja.FunctionCall) goja.Value {
+		return r.reaction(func(v goja.Value) {
 			prev := r.enter(s)
 			defer r.leave(prev)
-			call(c.Argument(0))
-			return goja.Undefined()
+			call(v)
 		})
 	}
 	_, err := then(obj,
@@ -158,6 +157,26 @@ func (r *realm) when(v goja.Value, fn func(goja.Value, error)) {
 	if err != nil {
 		fn(nil, err)
 	}
+}
+
+// reactionProgram makes a function of JavaScript out of one of Go.
+var reactionProgram = goja.MustCompile(internalPrefix+"reaction", "(f => v => { f(v) })", true)
+
+// reaction makes fn what a promise calls when it settles. The engine runs promise jobs whenever a call from Go ends that no
+// JavaScript is around: a job that is a function of Go, and calls code, would have the jobs that the code makes run
+// before those that wait, and within itself, as deep as they make each other.
+func (r *realm) reaction(fn func(goja.Value)) goja.Value {
+	if r.reactor == nil {
+		r.reactor = r.program(reactionProgram)
+	}
+	v, err := r.reactor(goja.Undefined(), r.rt.ToValue(func(c goja.FunctionCall) goja.Value {
+		fn(c.Argument(0))
+		return goja.Undefined()
+	}))
+	if thrown := thrownBy(err); thrown != nil {
+		panic(thrown)
+	}
+	return v
 }
 
 // watched is a promise that is looked at when a turn ends, and what it is wanted for.

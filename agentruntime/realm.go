@@ -18,6 +18,8 @@ type realm struct {
 	// states holds the native state of the first objects of an isolate that serves events and goes.
 	states map[*goja.Object]any
 	webAPI *webState // made at first use
+	// nothingToDispose is what disposes of the result of a call that came without stubs.
+	nothingToDispose goja.Value
 	// made holds the globals touched so far, by name.
 	made map[string]goja.Value
 
@@ -31,6 +33,7 @@ type realm struct {
 	// at is the scope of the code that runs, resumed what the jobs that run will give back.
 	at      *scope
 	resumed []*scope
+	reactor goja.Callable // see reaction; nil until the first
 	// pending counts operations and timers under way: while it is zero and the loop is empty nothing can come.
 	pending int
 	// faulted is the first error of the turn that no JavaScript can catch.
@@ -49,7 +52,9 @@ type realm struct {
 	envObject  *goja.Object
 	// workers are the classes of cloudflare:workers, once one was touched.
 	workers *goja.Object
-	exposed *goja.Object // ctx.exports
+	// workflows is the module cloudflare:workflows, once it was touched.
+	workflows *goja.Object
+	exposed   *goja.Object // ctx.exports
 	// imports are the remote objects of an actor's code, which keeps them from event to event.
 	imports imports
 	nodeJS  *nodeState // nil: no module of Node.js was touched

@@ -139,8 +139,14 @@ func (r *realm) classMethod(o *goja.Object, name string) goja.Value {
 // have, and of a plain object what it has itself
 // (https://developers.cloudflare.com/workers/runtime-apis/rpc/visibility/).
 func (r *realm) public(o *goja.Object, name string) bool {
+	if _, ok := r.stubIn(o); ok && name == "fetch" {
+		return true
+	}
 	if !remoteMethod(name) {
 		return false
+	}
+	if _, ok := r.stubIn(o); ok {
+		return true
 	}
 	if stub, ok := nativeOf[*rpcStub](r, o); ok {
 		return stub != nil

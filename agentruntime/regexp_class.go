@@ -48,7 +48,12 @@ func (r *realm) replaceRegExp() {
 // regExpArguments rewrites the constructor's arguments where the engine would not understand them, and says whether the
 // flags hold d, which is taken out.
 func (r *realm) regExpArguments(args []goja.Value) (_ []goja.Value, indices bool) {
-	if len(args) == 0 || len(args) == 1 {
+	if len(args) > 0 {
+		if text, ok := args[0].(goja.String); ok && text.Length() > maxNesting && nestedPattern(text.String()) {
+			panic(r.newError("SyntaxError", "Invalid regular expression: the pattern is nested too deeply"))
+		}
+	}
+	if len(args) < 2 {
 		return args, false
 	}
 	flags := ""

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-edge/gatehouse/internal/testkit"
 )
 
 func TestRegExp(t *testing.T) {
@@ -54,7 +56,7 @@ func TestRegExpRefused(t *testing.T) {
 		`/\p{Script_Extensions=Thai}/u`: `use \p{Script=Thai}`,
 		`/[a--b&&(]/v`:                  `Invalid character in character class`,
 	} {
-		dir := writeFiles(t, map[string]string{"agent.ts": "\nexport const r = " + literal + ";\nexport default { fetch() {} }"})
+		dir := testkit.Folder(t, map[string]string{"agent.ts": "\nexport const r = " + literal + ";\nexport default { fetch() {} }"})
 		_, err := Build(t.Context(), BuildOptions{Main: "agent.ts", Dir: dir})
 		var refused *BuildError
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), want) {

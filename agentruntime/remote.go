@@ -108,9 +108,18 @@ func (r *realm) unpack(v Value) (goja.Value, imports, error) {
 
 // remote writes a function or an RpcTarget as a reference; a stub passes on what it stands for.
 func (w *cloneWriter) remote(o *goja.Object) {
-	w.tag(tagRemote)
+	if _, ok := w.r.stubIn(o); ok {
+		w.service(o)
+		return
+	}
+	s, ok := nativeOf[*rpcStub](w.r, o)
+	if ok && s.service {
+		w.tag(tagService)
+	} else {
+		w.tag(tagRemote)
+	}
 	w.count(len(w.out.value.Remotes))
-	if s, ok := nativeOf[*rpcStub](w.r, o); ok {
+	if ok {
 		if s.remote.closed() {
 			panic(w.r.newError("Error", "The RPC stub was disposed and cannot be passed on."))
 		}
@@ -130,8 +139,24 @@ func (w *cloneWriter) reference(o *goja.Object, t reflect.Type) bool {
 		w.remote(o)
 		return true
 	}
+	if _, ok := w.r.stubIn(o); ok {
+		w.service(o)
+		return true
+	}
 	if t == typePromise || t == typeProxy || w.r.stateOf(o) == nil {
 		return false
+	}
+	if s, ok := nativeOf[*writable](w.r, o); ok {
+		w.writable(s)
+		return true
+	}
+	if s, ok := nativeOf[*abortSignal](w.r, o); ok {
+		w.signal(s, 0)
+		return true
+	}
+	if h, ok := nativeOf[*headers](w.r, o); ok {
+		w.headers(h)
+		return true
 	}
 	if s, ok := nativeOf[*readable](w.r, o); ok {
 		if s.reader != nil || s.disturbed {
@@ -240,12 +265,10 @@ func (n neglected) Close() error {
 func (d *cloneReader) reference(tag byte) goja.Value {
 	switch tag {
 	case tagRemote:
-		i := d.number()
-		if i >= uint64(len(d.in.value.Remotes)) || d.in.value.Remotes[i] == nil {
-			return d.fail("bad remote")
+		m := d.remoteOf()
+		if m == nil {
+			return goja.Undefined()
 		}
-		m := hold(d.in.value.Remotes[i])
-		d.in.value.Remotes[i] = nil
 		d.in.made.add(m)
 		return d.keep(d.r.stubOf(m))
 	case tagStream:
@@ -386,11 +409,18 @@ type export struct {
 func (r *realm) export(o *goja.Object, inv *Invocation, holding bool) *export {
 	e := &export{r: r, scope: &inv.home, obj: o, holding: holding}
 	if holding {
-		e.release = inv.hold()
+		release := inv.hold()
+		e.release = func() {
+			r.disposed(o)
+			release()
+		}
 	} else {
 		// A call may still come, so code that waits for one does not wait for ever.
 		r.pending++
-		e.release = func() { r.pending-- }
+		e.release = func() {
+			r.pending--
+			r.disposed(o)
+		}
 	}
 	return e
 }
@@ -450,6 +480,10 @@ type answered struct {
 
 // Close implements Remote.
 func (e *export) Close() error {
-	e.once.Do(func() { e.r.loop.post(e.release) })
+	e.once.Do(func() {
+		if _, start := e.r.loop.push(task{scope: e.scope, run: e.release}); start {
+			go e.r.loop.drain(0)
+		}
+	})
 	return nil
 }

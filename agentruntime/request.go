@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -128,9 +129,7 @@ func (r *realm) makeRequest(input, init goja.Value) *request {
 			q.signal = v.(*goja.Object)
 		}
 	}
-	if v := optional(init, "cache"); v != nil {
-		q.cache = r.str(v)
-	}
+	q.cache = orElse(r.requestHints(init, q.url), q.cache)
 	if v := optional(init, "integrity"); v != nil {
 		q.integrity = r.str(v)
 	}
@@ -166,6 +165,62 @@ func (r *realm) makeRequest(input, init goja.Value) *request {
 		q.content = r.takeBody(&old.content)
 	}
 	return q
+}
+
+// requestHint is a member of a Request's init that tells a browser how to act, and the values that it may have.
+type requestHint struct {
+	name   string
+	values []string
+}
+
+var hintsOfRequest = []requestHint{
+	{"cache", []string{"default", "no-store", "reload", "no-cache", "force-cache", "only-if-cached"}},
+	{"credentials", []string{"omit", "same-origin", "include"}},
+	{"duplex", []string{"half"}},
+	{"mode", []string{"cors", "no-cors", "same-origin"}},
+	{"priority", []string{"high", "low", "auto"}},
+	{"referrerPolicy", []string{"", "no-referrer", "no-referrer-when-downgrade", "same-origin", "origin", "strict-origin",
+		"origin-when-cross-origin", "strict-origin-when-cross-origin", "unsafe-url"}},
+}
+
+// requestHints checks the hints in an init, and returns the cache mode, empty for none. The others, as in Workers, change
+// nothing: there are no origins here to keep apart, and no pages that a request could come from.
+func (r *realm) requestHints(init goja.Value, address string) (cache string) {
+	if _, ok := init.(*goja.Object); !ok {
+		return ""
+	}
+	if old, ok := nativeOf[*request](r, init); ok { // it was checked when it was made
+		return old.cache
+	}
+	mode := "cors"
+	for _, hint := range hintsOfRequest {
+		v := optional(init, hint.name)
+		if v == nil {
+			continue
+		}
+		s := r.str(v)
+		if !slices.Contains(hint.values, s) {
+			panic(r.typeError(fmt.Sprintf("Failed to construct 'Request': %s %q is none of %q.", hint.name, s, hint.values)))
+		}
+		switch hint.name {
+		case "cache":
+			cache = s
+		case "mode":
+			mode = s
+		}
+	}
+	if cache == "only-if-cached" && mode != "same-origin" {
+		panic(r.typeError("Failed to construct 'Request': the cache mode only-if-cached goes with the mode same-origin only."))
+	}
+	if v := optional(init, "referrer"); v != nil {
+		if s := r.str(v); s != "" {
+			r.mustURL(s, r.mustURL(address, nil))
+		}
+	}
+	if v := optional(init, "window"); some(v) {
+		panic(r.typeError("Failed to construct 'Request': member window can only be null."))
+	}
+	return cache
 }
 
 // takeBody moves a body into a new Request, after which the old one counts as used.
@@ -205,6 +260,9 @@ func init() {
 			{name: "credentials", get: text(func(*request) string { return "same-origin" })},
 			{name: "destination", get: text(func(*request) string { return "" })},
 			{name: "referrer", get: text(func(*request) string { return "about:client" })},
+			{name: "referrerPolicy", get: text(func(*request) string { return "" })},
+			{name: "isReloadNavigation", get: getter(func(r *realm, _ *request) goja.Value { return r.rt.ToValue(false) })},
+			{name: "isHistoryNavigation", get: getter(func(r *realm, _ *request) goja.Value { return r.rt.ToValue(false) })},
 			{name: "duplex", get: text(func(*request) string { return "half" })},
 			{name: "keepalive", get: getter(func(r *realm, q *request) goja.Value { return r.rt.ToValue(q.keepalive) })},
 			{name: "signal", get: getter(func(r *realm, q *request) goja.Value {

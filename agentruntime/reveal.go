@@ -50,6 +50,9 @@ func (r *realm) revealMembers() {
 
 // reveal makes what obj would have if nothing were made late; of the global object only the property named key, if one is.
 func (r *realm) reveal(obj *goja.Object, key goja.Value) {
+	if obj.ExportType() == typeProxy {
+		return // it holds nothing itself, and would see the look at it
+	}
 	if obj == r.rt.GlobalObject() {
 		if given(key) {
 			if ctor, ok := r.global(key.String()).(*goja.Object); ok && webClasses[key.String()] != nil {

@@ -18,7 +18,9 @@ type sender interface {
 type rpcStub struct {
 	r      *realm
 	remote *handle
-	made   map[string]goja.Value
+	// service says that it stands for the stub of an actor or an agent, which has fetch.
+	service bool
+	made    map[string]goja.Value
 }
 
 // stubOf makes the stub that code is given for a remote.
@@ -68,8 +70,13 @@ func (s *rpcStub) Get(key string) goja.Value {
 			}
 			m := s.remote.dup()
 			r.imported(m)
+			if s.service {
+				return r.serviceStubOf(m)
+			}
 			return r.stubOf(m)
 		})
+	case key == "fetch" && s.service:
+		v = s.fetcher()
 	case remoteMethod(key):
 		v = s.r.remoteMember([]string{key}, s)
 	default:
@@ -152,6 +159,9 @@ func (r *realm) callRemote(do func(context.Context, Call) (Value, error), path [
 		v, given, err := r.unpack(res.(Value))
 		for c := range given {
 			r.imported(c)
+		}
+		if err == nil {
+			r.disposable(v, given)
 		}
 		return v, err
 	}).(*goja.Object)

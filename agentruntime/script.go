@@ -3,9 +3,11 @@ package agentruntime
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -20,7 +22,7 @@ const (
 )
 
 // Bundle is an agent's code with everything it imports, in one piece. Code and Map are all that it takes to compile it, so
-// that another process can.
+// that another process can. As JSON it keeps all that it is.
 type Bundle struct {
 	Code string
 	// Map is the source map of Code, version 3.
@@ -37,6 +39,27 @@ func (b *Bundle) Version() string { return b.version }
 // Inputs returns the absolute paths, sorted, of every file that the bundle was made from: sources, and the
 // package.json and tsconfig.json files that had a say. The caller must not change the slice.
 func (b *Bundle) Inputs() []string { return b.inputs }
+
+// bundleJSON is a Bundle as JSON. The version follows from the code.
+type bundleJSON struct {
+	Code      string
+	Map       []byte
+	Dir, Main string
+	Inputs    []string
+}
+
+func (b *Bundle) MarshalJSON() ([]byte, error) {
+	return json.Marshal(bundleJSON{Code: b.Code, Map: b.Map, Dir: b.dir, Main: b.main, Inputs: b.inputs})
+}
+
+func (b *Bundle) UnmarshalJSON(data []byte) error {
+	var j bundleJSON
+	if err := json.Unmarshal(data, &j); err != nil {
+		return err
+	}
+	*b = Bundle{Code: j.Code, Map: j.Map, dir: j.Dir, main: j.Main, version: versionOf([]byte(j.Code)), inputs: j.Inputs}
+	return nil
+}
 
 // Compile compiles the bundle. Its error is a *CompileError.
 func (b *Bundle) Compile() (*Script, error) {
@@ -60,6 +83,8 @@ func (b *Bundle) Compile() (*Script, error) {
 type CompileError struct {
 	Line, Column int
 	Text         string
+	// Help says what to do about it; empty means to write the piece of code in another way.
+	Help string
 }
 
 func (e *CompileError) Error() string { return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Text) }
@@ -71,10 +96,16 @@ func (b *Bundle) Refusal(err error) error {
 	if !errors.As(err, &at) {
 		return err
 	}
-	p := Problem{File: b.main, Text: at.Text, Help: "The engine lacks this piece of the language; write it another way."}
+	p := Problem{File: b.main, Text: at.Text, Help: at.Help}
+	if p.Help == "" {
+		p.Help = "The engine lacks this piece of the language; write it another way."
+	}
 	if file, line, col, ok := (&sourceMap{raw: b.Map}).position(at.Line, at.Column); ok {
 		p.File, p.Line, p.Column = file, line, col
-		p.Source = sourceLine(filepath.Join(b.dir, file), line)
+		// A source map that an author wrote may name any file; only those that were bundled are shown.
+		if path := filepath.Join(b.dir, file); slices.Contains(b.inputs, path) {
+			p.Source = sourceLine(path, line)
+		}
 	}
 	return &BuildError{Problems: []Problem{p}, Inputs: b.inputs}
 }
@@ -113,8 +144,8 @@ func (s *Script) Inputs() []string { return s.inputs }
 
 // MapStack turns the positions that goja writes into a stack, or into a message, into positions in the author's files,
 // as "    at name (agent.ts:12:7)". Frames of native functions and of Gatehouse's own code are left out; every other
-// line stays as it is.
-func (s *Script) MapStack(stack string) string { return s.stacks.mapStack(stack) }
+// line stays as it is. The first 10 frames are kept.
+func (s *Script) MapStack(stack string) string { return s.stacks.mapStack(stack, stackFrames) }
 
 // Position returns the place in the author's files that a place in the bundle was made from. Lines and columns count
 // from 1. ok is false where the bundle has code that no author wrote.

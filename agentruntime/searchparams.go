@@ -130,8 +130,8 @@ func init() {
 				if ok && r.iteratesAs(init.(*goja.Object), "URLSearchParams") {
 					p.list = slices.Clone(other.list)
 				} else {
-					r.eachPair(init, "URLSearchParams", r.str, func(name string, value goja.Value) {
-						p.list = append(p.list, param{name, r.str(value)})
+					r.eachPair(init, "URLSearchParams", r.str, r.str, func(name, value string) {
+						p.list = append(p.list, param{name, value})
 					})
 				}
 			} else if given(init) {

@@ -52,6 +52,13 @@ const (
 	// What follows may be stored again.
 	tagBlob // type, bytes
 	tagFile // name, 8 bytes: last modified in milliseconds as a float, type, bytes
+	// By reference.
+	tagService  // index into Value.Remotes: the stub of an actor or an agent
+	tagWritable // index into Value.Remotes
+	tagSignal   // tagTrue and the reason, or tagFalse and an index into Value.Remotes
+	tagHeaders  // JSON
+	// Stored.
+	tagDOMException // name, message, stack
 )
 
 // maxCloneDepth bounds the nesting of a value.
@@ -285,6 +292,9 @@ func functionText(o *goja.Object) string {
 func (w *cloneWriter) plain(o *goja.Object, depth int) {
 	switch t := o.ExportType(); {
 	case t == typeArrayBuffer:
+		if w.r.isShared(o) {
+			w.refuse("A SharedArrayBuffer")
+		}
 		b := o.Export().(goja.ArrayBuffer)
 		if b.Detached() {
 			w.refuse("An ArrayBuffer is detached and")
@@ -304,7 +314,7 @@ func (w *cloneWriter) plain(o *goja.Object, depth int) {
 	case t != typeProxy && isFunction(o): // asynchronous arrow functions have no class of their own
 		w.function(o)
 		return
-	case w.blob(o):
+	case w.blob(o), w.domException(o):
 		return
 	case w.out != nil && w.reference(o, t):
 		return
@@ -312,6 +322,10 @@ func (w *cloneWriter) plain(o *goja.Object, depth int) {
 		w.refuse("#<Promise>")
 	case t == typeProxy, t != nil && t.Implements(typeDynamicObject), w.r.stateOf(o) != nil:
 		w.refuse("#<" + orElse((&inspector{r: w.r}).className(o), "Object") + ">")
+	}
+	if w.out != nil && w.r.isInstance(o) {
+		panic(w.r.domException("DataCloneError", "An instance of the class "+orElse((&inspector{r: w.r}).className(o), "Object")+
+			" cannot be sent: let the class extend RpcTarget to send it by reference, or send a plain object."))
 	}
 	if isView(o) {
 		w.view(o, depth)
@@ -322,6 +336,33 @@ func (w *cloneWriter) plain(o *goja.Object, depth int) {
 	}
 	w.tag(tagObject)
 	w.properties(o, o.Keys(), depth)
+}
+
+// isInstance reports whether an object without state of the runtime's is the instance of a class, or of a function like one.
+func (r *realm) isInstance(o *goja.Object) bool {
+	proto := o.Prototype()
+	if proto == nil || proto.SameAs(r.rt.GlobalObject().Prototype().Prototype()) || isView(o) {
+		return false
+	}
+	tag, ok := o.GetSymbol(goja.SymToStringTag).(goja.String)
+	return !ok || !uncloneable[tag.String()]
+}
+
+func (w *cloneWriter) domException(o *goja.Object) bool {
+	e, ok := nativeOf[*domError](w.r, o)
+	if !ok {
+		return false
+	}
+	w.tag(tagDOMException)
+	w.bytes(e.name)
+	w.bytes(e.message)
+	w.r.readableStack(o)
+	stack := ""
+	if v := o.Get("stack"); some(v) {
+		stack = v.String()
+	}
+	w.bytes(stack)
+	return true
 }
 
 // blob writes a Blob or a File, and reports whether o is one.

@@ -72,21 +72,32 @@ var (
 	programCounter = regexp.MustCompile(`\(\d+\)$`)
 )
 
-func (m *sourceMap) mapStack(stack string) string {
+// stackFrames is how many frames a stack has, as in V8 (https://v8.dev/docs/stack-trace-api). Endless recursion has thousands.
+const stackFrames = 10
+
+// mapStack is Script.MapStack for another number of frames.
+func (m *sourceMap) mapStack(stack string, most int) string {
 	if !strings.Contains(stack, bundleName) && !strings.Contains(stack, "\tat ") {
 		return stack
 	}
-	lines := strings.Split(strings.TrimRight(stack, "\n"), "\n")
-	out := make([]string, 0, len(lines))
-	for _, line := range lines {
+	var out []string
+	frames := 0
+	for line := range strings.Lines(strings.TrimRight(stack, "\n")) {
+		line = strings.TrimSuffix(line, "\n")
+		if frames >= most && strings.HasPrefix(line, "\tat ") {
+			continue
+		}
 		frame := frameLine.FindStringSubmatch(line)
 		if frame == nil {
 			out = append(out, m.mapInline(line))
 			continue
 		}
 		place, keep := m.framePlace(frame[2])
+		if keep {
+			frames++
+		}
 		switch {
-		case !keep:
+		case !keep || frames > most:
 		case frame[1] == "":
 			out = append(out, "    at "+place)
 		default:

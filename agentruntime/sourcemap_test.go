@@ -5,10 +5,12 @@ import (
 	"testing"
 
 	"github.com/dop251/goja"
+
+	"github.com/gatehouse-edge/gatehouse/internal/testkit"
 )
 
 func TestMapStack(t *testing.T) {
-	dir := writeFiles(t, map[string]string{
+	dir := testkit.Folder(t, map[string]string{
 		"src/agent.ts": `import { fail } from "../lib/fail";
 
 interface Unused { a: string }
@@ -24,6 +26,7 @@ export async function later(): Promise<void> {
 	fail(2);
 }
 `,
+		"package.json": "{}",
 		"lib/fail.ts": `type A = number;
 /** Fails. */
 export function fail(n: A): never {
@@ -87,13 +90,13 @@ func TestMapStackLines(t *testing.T) {
 		{"a place without source in a message", "E: gatehouse:bundle:2:1", "E: gatehouse:bundle:2:1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := m.mapStack(c.in); got != c.want {
+			if got := m.mapStack(c.in, stackFrames); got != c.want {
 				t.Fatalf("got %q, want %q", got, c.want)
 			}
 		})
 	}
 	broken := &sourceMap{raw: []byte("{")}
-	if got := broken.mapStack("E\n\tat f (gatehouse:bundle:1:1(1))"); got != "E" {
+	if got := broken.mapStack("E\n\tat f (gatehouse:bundle:1:1(1))", stackFrames); got != "E" {
 		t.Fatalf("with a broken map: got %q", got)
 	}
 }
@@ -104,7 +107,7 @@ func FuzzMapStack(f *testing.F) {
 	f.Add("\tat gatehouse:bundle:18446744073709551616:0(1))")
 	f.Add("E: gatehouse:bundle:1:1\n\tat (\n\tat <eval>:1:1(1)")
 	f.Fuzz(func(t *testing.T, stack string) {
-		got := m.mapStack(stack)
+		got := m.mapStack(stack, stackFrames)
 		if strings.Count(got, "\n") > strings.Count(stack, "\n") {
 			t.Fatalf("%q grew to %q", stack, got)
 		}

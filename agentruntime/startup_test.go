@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-edge/gatehouse/internal/testkit"
 )
 
 // TestSlowStart holds that the warning names the module that costs, not the one that asks for it.
@@ -29,7 +31,7 @@ func TestSlowStart(t *testing.T) {
 			for name, text := range common {
 				c.files[name] = text
 			}
-			s, err := Build(t.Context(), BuildOptions{Main: "agent.ts", Dir: writeFiles(t, c.files)})
+			s, err := Build(t.Context(), BuildOptions{Main: "agent.ts", Dir: testkit.Folder(t, c.files)})
 			if err != nil {
 				t.Fatal(err)
 			}

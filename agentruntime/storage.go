@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ const maxStorageKeys = 128
 
 // laterStorage are members of ctx.storage that this version does not have yet. Touching one says so.
 var laterStorage = map[string]bool{
-	"sql": true, "transactionSync": true, "getCurrentBookmark": true, "getBookmarkForTime": true,
+	"getCurrentBookmark": true, "getBookmarkForTime": true,
 	"onNextSessionRestoreBookmark": true, "ensureReplicas": true, "disableReplicas": true,
 }
 
@@ -30,23 +31,27 @@ func (r *realm) storage(x *Actor) *goja.Object {
 	s := &storageFace{r: r, x: x, store: x.storage}
 	return r.lazy(func(name string) goja.Value {
 		if laterStorage[name] {
-			panic(r.newError("Error", "ctx.storage."+name+" is not built yet in this version; the key-value operations of ctx.storage are"))
+			panic(r.newError("Error", "ctx.storage."+name+" is not built yet in this version"))
 		}
 		switch name {
 		case "kv":
 			return s.kv()
+		case "sql":
+			return s.sql()
 		case "transaction":
 			return s.promising(name, s.transaction)
+		case "transactionSync":
+			return s.r.function(name, 1, func(_ *realm, call goja.FunctionCall) goja.Value { return s.transactionSync(call) })
 		case "sync":
 			return s.promising(name, func(goja.FunctionCall) goja.Value { return s.sync() })
 		case "deleteAll":
 			return s.promising(name, func(goja.FunctionCall) goja.Value {
-				s.check(s.store.DeleteAll())
+				s.check(s.x.db.DeleteAll())
 				return r.resolved(goja.Undefined())
 			})
 		}
 		return s.operation(name)
-	}, append([]string{"kv", "transaction", "sync", "deleteAll"}, storageMembers...)...)
+	}, append([]string{"kv", "sql", "transaction", "transactionSync", "sync", "deleteAll"}, storageMembers...)...)
 }
 
 // storageFace is the JavaScript face of one actor's storage.
@@ -275,7 +280,7 @@ func (s *storageFace) list(opts goja.Value) []durable.Entry {
 // setAlarm takes milliseconds since the epoch or a Date.
 func (s *storageFace) setAlarm(call goja.FunctionCall) goja.Value {
 	r := s.r
-	if _, ok := goja.AssertFunction(r.member(s.x.prototype(), "alarm")); !ok {
+	if _, ok := goja.AssertFunction(r.member(s.x.prototype(), "alarm")); !ok && !s.x.workflow {
 		panic(r.typeError("the class " + s.x.class + " must have an alarm() handler in order to call setAlarm()"))
 	}
 	ms := call.Argument(0).ToFloat()
@@ -339,6 +344,8 @@ func (s *storageFace) kv() goja.Value {
 				s.check(err)
 				return r.rt.ToValue(n > 0)
 			}
+		case "compareAndSet":
+			f = s.compareAndSet
 		case "list":
 			f = func(call goja.FunctionCall) goja.Value {
 				m := s.mapOf(s.list(call.Argument(0))).(*goja.Object)
@@ -361,5 +368,36 @@ func (s *storageFace) kv() goja.Value {
 			}()
 			return f(call)
 		})
-	}, "get", "put", "delete", "list")
+	}, "get", "put", "delete", "list", "compareAndSet")
+}
+
+// compareAndSet writes a value, undefined for none, if the key's value is the expected one, undefined for none, and reports whether it did. Workers do
+// not have it. Values are compared as they are stored.
+func (s *storageFace) compareAndSet(call goja.FunctionCall) goja.Value {
+	r := s.r
+	if len(call.Arguments) < 3 {
+		panic(r.typeError("compareAndSet() takes a key, the expected value and the new one; undefined stands for none"))
+	}
+	key, expected, value := s.key(call.Argument(0), "compareAndSet()"), call.Argument(1), call.Argument(2)
+	var data []byte
+	if !goja.IsUndefined(value) {
+		data = s.data(value)
+	}
+	stored, present, err := s.store.Get(s.ctx(), key)
+	s.check(err)
+	if present == goja.IsUndefined(expected) || present && !s.stores(stored, s.data(expected)) {
+		return r.rt.ToValue(false)
+	}
+	if data == nil {
+		_, err = s.store.Delete(s.ctx(), key)
+	} else {
+		err = s.store.Put(key, data)
+	}
+	s.check(err)
+	return r.rt.ToValue(true)
+}
+
+// stores reports whether stored bytes are those of a value. An older version may have written the same value in another way.
+func (s *storageFace) stores(stored, data []byte) bool {
+	return bytes.Equal(stored, data) || bytes.Equal(s.data(s.value(stored)), data)
 }

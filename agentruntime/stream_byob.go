@@ -13,6 +13,7 @@ func (r *realm) measureView(v goja.Value, what string) (offset, length, size int
 	if !ok || !isView(obj) {
 		panic(r.typeError(what + " must be an ArrayBufferView"))
 	}
+	r.refusePinned(obj, what)
 	b := obj.Get("buffer").Export().(goja.ArrayBuffer)
 	if b.Detached() {
 		panic(r.typeError(what + " has a detached buffer"))

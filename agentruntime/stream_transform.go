@@ -87,7 +87,7 @@ func (t *transformer) setBackpressure(on bool) {
 	changed := t.changed
 	t.changed = nil
 	for _, fn := range changed {
-		fn()
+		t.r.soon(fn) // whoever reads has the promise of its read before anything of this is seen
 	}
 }
 
@@ -359,7 +359,7 @@ func init() {
 			var sent int64
 			t.out.length = size
 			t.step = r.stepOf(func(chunk goja.Value) {
-				data, _ := r.bytesOf(chunk)
+				data, _ := r.bytesOrShared(chunk)
 				if sent += int64(len(data)); sent > size {
 					panic(r.typeError("Attempt to write too many bytes through a FixedLengthStream."))
 				}
@@ -399,7 +399,7 @@ func init() {
 			d := r.makeDecoder(call.Argument(0), call.Argument(1))
 			t.decoder = d
 			t.step = r.stepOf(func(chunk goja.Value) {
-				data, ok := r.bytesOf(chunk)
+				data, ok := r.bytesOrShared(chunk)
 				if !ok {
 					panic(r.typeError("TextDecoderStream needs chunks of bytes"))
 				}

@@ -2,8 +2,12 @@ package agentruntime
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-edge/gatehouse/durable"
 )
 
 const stubSource = `import {DurableObject} from "cloudflare:workers";
@@ -20,6 +24,34 @@ export default { async fetch(req, env, ctx) {
 } }`
 
 // dispatch connects the agent's stubs to the stage's actor.
+func TestListOfActors(t *testing.T) {
+	s := newStage(t, `export class A {} export default { async fetch(req, env) {
+		const all = []; let page, pages = 0;
+		do { page = await env.NS.list({limit: 2, cursor: page?.cursor}); all.push(...page.ids); pages++ } while (!page.complete);
+		const bad = async f => { try { await f() } catch (e) { return e.name + ": " + e.message } };
+		return new Response(JSON.stringify([all.length, pages, all.every(id => env.NS.get(id).id.equals(id)), page.cursor ?? null,
+			await bad(() => env.NS.list({limit: 1001})), await bad(() => env.NS.list({cursor: "x"}))]));
+	} }`)
+	ns := durable.NewNamespace("A")
+	var ids []string
+	for i := range 5 {
+		ids = append(ids, ns.IDFromName(fmt.Sprint(i)).String())
+	}
+	slices.Sort(ids)
+	host := &testHost{actors: func(binding, after string, limit int) ([]string, error) {
+		from, _ := slices.BinarySearch(ids, after+"0")
+		if after == "" {
+			from = 0
+		}
+		return ids[from:min(from+limit, len(ids))], nil
+	}}
+	body, _, err, _ := answer(t, s.agent.Fetch(t.Context(), host, get("/")))
+	want := `[5,3,true,null,"RangeError: list(): the limit is 1001, and must be from 1 to 1000","TypeError: list(): the cursor is none that list() of this namespace has given"]`
+	if err != nil || body != want {
+		t.Fatal(body, err)
+	}
+}
+
 func (s *stage) dispatch() {
 	s.host.call = func(ctx context.Context, target Target, call Call) (Value, error) {
 		return s.actor.Call(ctx, s.host, call).Result()

@@ -71,11 +71,10 @@ func init() {
 		}
 		p := r.resolved(goja.Undefined()).(*goja.Object)
 		then, _ := goja.AssertFunction(p.Get("then"))
-		_, _ = then(p, r.rt.ToValue(func(goja.FunctionCall) goja.Value {
+		_, _ = then(p, r.reaction(func(goja.Value) {
 			if _, err := fn(goja.Undefined()); err != nil {
 				r.uncaught(err)
 			}
-			return goja.Undefined()
 		}))
 		return goja.Undefined()
 	})

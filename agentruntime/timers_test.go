@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestTimers(t *testing.T) {
@@ -39,6 +40,25 @@ func TestTimers(t *testing.T) {
 					t.Fatalf("got %s, want %s", got, c.logs)
 				}
 			})
+		})
+	}
+}
+
+// TestMicrotasks holds that microtasks run in the order in which they were asked for, and not within each other.
+func TestMicrotasks(t *testing.T) {
+	for _, c := range []struct{ name, js, want string }{
+		{"those of a microtask come after those that wait", `const l = []; queueMicrotask(() => { l.push("a"); Promise.resolve().then(() => l.push("c")) }); queueMicrotask(() => l.push("b"));
+			await scheduler.wait(0); return l.join("")`, "abc"},
+		{"those of a promise that an API waits for", `const l = []; let resolve; const body = new ReadableStream({ pull: (c) => new Promise((r) => { resolve = r }) }); body.getReader().read();
+			await 0; resolve(); Promise.resolve().then(() => { l.push("a"); queueMicrotask(() => l.push("c")) }); queueMicrotask(() => l.push("b")); await scheduler.wait(0); return l.join("")`, "abc"},
+		{"a long chain", `let n = 0; return await new Promise((done) => { const again = () => { if (++n === 200000) done(n); else queueMicrotask(again) }; again() })`, "200000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			host := &testHost{}
+			a := newAgent(t, "export default { async fetch() { return new Response(String(await (async () => {"+c.js+"})())) } }", Config{Limits: Limits{CPU: 10 * time.Second}})
+			if got, _, err, _ := answer(t, a.Fetch(t.Context(), host, get("/"))); got != c.want {
+				t.Errorf("got %q, want %q; %v %+v", got, c.want, err, host.exceptions())
+			}
 		})
 	}
 }

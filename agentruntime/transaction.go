@@ -2,8 +2,8 @@ package agentruntime
 
 import "github.com/dop251/goja"
 
-// transaction runs a callback whose writes commit together, or not at all if it throws or rolls back. Being a critical
-// section, nothing else of the actor runs meanwhile.
+// transaction runs a callback whose writes, of keys and of SQL, commit together, or not at all if it throws or rolls back.
+// Being a critical section, nothing else of the actor runs meanwhile.
 func (s *storageFace) transaction(call goja.FunctionCall) goja.Value {
 	r := s.r
 	fn, ok := goja.AssertFunction(call.Argument(0))
@@ -12,12 +12,12 @@ func (s *storageFace) transaction(call goja.FunctionCall) goja.Value {
 	}
 	promise, resolve, reject := r.newPromise()
 	s.x.critical(func(done func()) {
-		if err := s.store.Begin(); err != nil {
+		t, err := s.begin()
+		if err != nil {
 			done()
 			reject(r.errorValue(err))
 			return
 		}
-		t := &transaction{storageFace: s}
 		fail := func(err error) {
 			if e := t.end(false); e != nil {
 				err = e
@@ -46,21 +46,69 @@ func (s *storageFace) transaction(call goja.FunctionCall) goja.Value {
 	return promise
 }
 
+// transactionSync runs a callback that does not wait, in the same way.
+func (s *storageFace) transactionSync(call goja.FunctionCall) goja.Value {
+	r := s.r
+	fn, ok := goja.AssertFunction(call.Argument(0))
+	if !ok {
+		panic(r.typeError("transactionSync: the argument is not a function"))
+	}
+	if err := s.x.db.Begin(); err != nil {
+		r.throw(err)
+	}
+	t := &transaction{storageFace: s, depth: s.x.db.Depth()}
+	v, err := fn(goja.Undefined())
+	if err != nil {
+		_ = t.end(false) // if it fails the actor is at its end; what was thrown says more
+		panic(err)
+	}
+	if err := t.end(true); err != nil {
+		r.throw(err)
+	}
+	return v
+}
+
+// begin opens a transaction of which other turns may be a part.
+func (s *storageFace) begin() (*transaction, error) {
+	if err := s.x.db.EndTurn(); err != nil {
+		return nil, err
+	}
+	if err := s.x.db.Begin(); err != nil {
+		return nil, err
+	}
+	return &transaction{storageFace: s, depth: s.x.db.Depth()}, nil
+}
+
 // transaction is one open transaction.
 type transaction struct {
 	*storageFace
-	over bool
+	depth int
+	over  bool
 }
 
+// end commits or rolls back. A transaction that began within this one and is still open is rolled back, and this one with it.
 func (t *transaction) end(commit bool) error {
 	if t.over {
 		return nil
 	}
 	t.over = true
-	if commit {
-		return t.store.Commit()
+	db := t.x.db
+	switch open := db.Depth(); {
+	case open < t.depth:
+		return &RemoteError{Name: "Error", Message: "the transaction was rolled back: the one around it ended before it"}
+	case open == t.depth && commit:
+		return db.Commit()
 	}
-	return t.store.Rollback()
+	late := db.Depth() > t.depth
+	for db.Depth() >= t.depth {
+		if err := db.Rollback(); err != nil {
+			return err
+		}
+	}
+	if late && commit {
+		return &RemoteError{Name: "Error", Message: "the transaction was rolled back: one that began within it was not awaited"}
+	}
+	return nil
 }
 
 // object makes the callback's argument.

@@ -221,10 +221,10 @@ func (inv *Invocation) budget() time.Duration {
 // renew gives the invocation its whole CPU time anew, for each message that a socket of its brings, as Cloudflare does.
 func (inv *Invocation) renew() { inv.renewed = inv.cpu }
 
-// grace is for turns that something else than their code pushes over the budget. An invocation that has used its limit
-// many times over has no more of it: many short turns would else go on for ever.
+// grace is for turns that something else than their code pushes over the budget. An invocation that has taken as much in turns
+// before has no more of it: many short turns would else go on for ever.
 func (inv *Invocation) grace() time.Duration {
-	if !inv.done && inv.cpu-inv.renewed > 4*inv.limits.CPU {
+	if !inv.done && inv.cpu-inv.renewed > inv.limits.CPU+cpuGrace {
 		return 0
 	}
 	return cpuGrace

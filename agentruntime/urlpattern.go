@@ -41,9 +41,12 @@ func (r *realm) compilePattern(s string, o patternOptions, ignoreCase bool, enco
 	for _, p := range parts {
 		c.groups = c.groups || p.kind == partRegexp
 	}
-	flags := "u"
+	flags := "v"
 	if ignoreCase {
-		flags = "ui"
+		flags = "vi"
+	}
+	if source, flags, err = rewriteRegExp(source, flags); err != nil {
+		return nil, errPattern
 	}
 	if c.regexp, err = r.rt.New(r.rt.Get("RegExp"), r.rt.ToValue(source), r.rt.ToValue(flags)); err != nil {
 		thrownBy(err) // what no code can catch goes on upwards

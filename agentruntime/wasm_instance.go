@@ -99,6 +99,9 @@ func (inst *wasmInstance) link(i int, imp wasmbinary.Import, imports *goja.Objec
 		if !ok {
 			refuse("memory import must be a WebAssembly.Memory object")
 		}
+		if mem.shared {
+			refuse("memory import is shared, and the module's is not")
+		}
 		from[module] = mem.linkable()
 	case wasmbinary.Table:
 		table, ok := nativeOf[*wasmTable](r, v)

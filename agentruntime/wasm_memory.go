@@ -19,7 +19,10 @@ type wasmMemory struct {
 	other api.Module // see linkable
 	buf   goja.ArrayBuffer
 	obj   *goja.Object // the buffer, nil until it is asked for
-	data  []byte       // what is behind it
+	// shared says that the buffer is a SharedArrayBuffer. No module can import such a memory, as the engine has no threads, and
+	// it does not grow: a SharedArrayBuffer stays what it is, and the memory might move.
+	shared bool
+	data   []byte // what is behind it
 }
 
 // linkable returns a module that exports the memory as wasmbinary.ImportName.
@@ -52,6 +55,10 @@ func (m *wasmMemory) buffer() goja.Value {
 		m.data = m.bytes()
 		m.buf = m.w.r.rt.NewArrayBuffer(m.data)
 		m.obj = m.w.r.rt.ToValue(m.buf).(*goja.Object)
+		if m.shared {
+			m.w.r.share(m.obj, m.w.r.classPrototype("SharedArrayBuffer"))
+			return m.obj
+		}
 		m.w.watch(m)
 	}
 	return m.obj
@@ -97,21 +104,30 @@ func init() {
 			r.newOnly(call, "Memory")
 			w := r.wasmState()
 			limits := r.wasmLimits(call.Argument(0), "WebAssembly.Memory()", 65536)
-			if v := optional(call.Argument(0), "shared"); v != nil && v.ToBoolean() {
-				panic(r.typeError("WebAssembly.Memory(): shared memories are not supported"))
+			v := optional(call.Argument(0), "shared")
+			shared := v != nil && v.ToBoolean()
+			if shared && !limits.HasMax {
+				panic(r.typeError("WebAssembly.Memory(): a shared memory must have a 'maximum'"))
 			}
 			if int64(limits.Min)*wasmPage > wasmMemoryLimit-w.used {
 				panic(r.newError("RangeError", "WebAssembly.Memory(): could not allocate memory"))
 			}
 			limits.Max = min(limits.Max, wasmMemoryLimit/wasmPage)
 			owner := w.small(wasmbinary.Define(wasmbinary.Type{Kind: wasmbinary.Memory, Limits: limits}), nil)
-			r.attach(call.This, &wasmMemory{w: w, memory: owner.ExportedMemory(wasmbinary.ImportName), owner: owner, name: wasmbinary.ImportName})
+			r.attach(call.This, &wasmMemory{w: w, memory: owner.ExportedMemory(wasmbinary.ImportName), owner: owner, name: wasmbinary.ImportName, shared: shared})
 			return nil
 		},
 		members: []member{
 			{name: "buffer", get: getter(func(_ *realm, m *wasmMemory) goja.Value { return m.buffer() })},
 			{name: "grow", length: 1, call: method(func(r *realm, m *wasmMemory, call goja.FunctionCall) goja.Value {
-				before, ok := m.memory.Grow(uint32(r.enforceRange(call.Argument(0), 1<<32-1, "delta")))
+				delta := uint32(r.enforceRange(call.Argument(0), 1<<32-1, "delta"))
+				if m.shared {
+					if delta > 0 {
+						panic(r.newError("RangeError", "WebAssembly.Memory.grow(): a shared memory does not grow here"))
+					}
+					return r.rt.ToValue(m.memory.Size() / wasmPage)
+				}
+				before, ok := m.memory.Grow(delta)
 				if !ok {
 					panic(r.newError("RangeError", "WebAssembly.Memory.grow(): Unable to grow instance memory"))
 				}

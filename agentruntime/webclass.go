@@ -33,6 +33,8 @@ type webClass struct {
 	iterator, asyncIterator string
 	// wrapsError says that the prototype inherits from Error.prototype, as DOMException's does.
 	wrapsError bool
+	// iterates says that the prototype inherits from that of the engine's iterators, with nothing between them.
+	iterates bool
 }
 
 // madeClass is a webClass with its members by name.
@@ -84,17 +86,24 @@ func (r *realm) classPrototype(class string) *goja.Object {
 		above = r.classPrototype(c.parent)
 	case c.wrapsError:
 		above = r.rt.Get("Error").(*goja.Object).Get("prototype").(*goja.Object)
+	case c.iterates:
+		above = r.iteratorPrototype()
 	default:
 		above = r.rt.GlobalObject().Prototype().Prototype()
 	}
 	l := r.lazyMembersOf(above, c.proto, c.members)
 	proto = r.rt.CreateObject(l.self)
-	l.owner, l.class = proto, class
+	if l.owner = proto; !c.iterates {
+		l.class = class
+	}
 	r.noteOwner(proto, l)
 	if web.prototypes == nil {
 		web.prototypes = make(map[string]*goja.Object, 4)
 	}
 	web.prototypes[class] = proto
+	if c.iterates {
+		l.reveal() // its one member is used at once, and code that knows the engine's iterators looks for their prototype next
+	}
 	_ = proto.DefineDataPropertySymbol(goja.SymToStringTag, r.rt.ToValue(c.name), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
 	if c.iterator != "" {
 		_ = proto.DefineDataPropertySymbol(goja.SymIterator, proto.Get(c.iterator), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)

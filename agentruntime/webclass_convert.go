@@ -46,8 +46,8 @@ func (r *realm) sequence(v goja.Value, fn func(item goja.Value)) bool {
 }
 
 // eachPair walks an init value that is an iterable of pairs or a record. convert makes names of keys, before the value of
-// the key is looked for; what names the class.
-func (r *realm) eachPair(init goja.Value, what string, convert func(goja.Value) string, fn func(name string, value goja.Value)) {
+// the key is looked for, and text what is kept of that, before the next; what names the class.
+func (r *realm) eachPair(init goja.Value, what string, convert, text func(goja.Value) string, fn func(name, value string)) {
 	obj, ok := init.(*goja.Object)
 	if !ok {
 		panic(r.typeError("Failed to construct '" + what + "': the init value must be an object or an iterable of pairs"))
@@ -69,11 +69,11 @@ func (r *realm) eachPair(init goja.Value, what string, convert func(goja.Value) 
 	})
 	if iterable {
 		for _, p := range pairs {
-			fn(convert(p[0]), p[1])
+			fn(convert(p[0]), text(p[1]))
 		}
 		return
 	}
-	r.record(obj, convert, fn)
+	r.record(obj, convert, text, fn)
 }
 
 // iteratesAs reports whether obj, of the named class, has the class's own iterator: what it holds can be taken from its state.
@@ -92,7 +92,7 @@ var recordProgram = goja.MustCompile("record.js", `(function(o,key,value){
 })`, true)
 
 // record walks the enumerable properties of obj.
-func (r *realm) record(obj *goja.Object, convert func(goja.Value) string, fn func(name string, value goja.Value)) {
+func (r *realm) record(obj *goja.Object, convert, text func(goja.Value) string, fn func(name, value string)) {
 	slow := obj.ExportType() == typeProxy || len(obj.Symbols()) > 0
 	var keys []string
 	if !slow {
@@ -106,14 +106,14 @@ func (r *realm) record(obj *goja.Object, convert func(goja.Value) string, fn fun
 			name := convert(r.rt.ToValue(key))
 			// A getter may have removed it meanwhile.
 			if v := obj.Get(key); v != nil {
-				fn(name, v)
+				fn(name, text(v))
 			}
 		}
 		return
 	}
 	// Keys that are the same once they are converted are one entry, with the last value.
 	var names []string
-	values := map[string]goja.Value{}
+	values := map[string]string{}
 	_, err := r.program(recordProgram)(goja.Undefined(), obj, r.rt.ToValue(func(call goja.FunctionCall) goja.Value {
 		names = append(names, convert(call.Argument(0)))
 		return goja.Undefined()
@@ -122,7 +122,7 @@ func (r *realm) record(obj *goja.Object, convert func(goja.Value) string, fn fun
 		if _, twice := values[name]; twice {
 			names = names[:len(names)-1]
 		}
-		values[name] = call.Argument(0)
+		values[name] = text(call.Argument(0))
 		return goja.Undefined()
 	}))
 	if thrown := thrownBy(err); thrown != nil {

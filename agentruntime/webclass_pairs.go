@@ -52,7 +52,7 @@ const pairIteratorClass = "Pair Iterator"
 func init() {
 	(&webClass{
 		name:     pairIteratorClass,
-		iterator: "self",
+		iterates: true,
 		members: []member{
 			{name: "next", call: method(func(r *realm, it *pairIterator, _ goja.FunctionCall) goja.Value {
 				name, value, ok := it.src.pair(it.next)
@@ -68,7 +68,6 @@ func init() {
 				}
 				return r.iterResult(value, false)
 			})},
-			{name: "self", call: func(_ *realm, call goja.FunctionCall) goja.Value { return call.This }},
 		},
 	}).declare()
 }

@@ -25,6 +25,7 @@ type webState struct {
 	settled   goja.Value
 	reactions map[int64]reactions
 	later     []later          // run in the next microtask
+	shares    bool             // there has been a SharedArrayBuffer
 	spare     []later          // room for the next list of them
 	wake      func(goja.Value) // asks for that microtask
 	last      int64
@@ -298,8 +299,8 @@ var viewProgram = goja.MustCompile("view.js", `(function(){
 	return ["buffer", "byteOffset", "byteLength"].map(k => Object.getOwnPropertyDescriptor(proto, k).get);
 })`, true)
 
-// bytesOf is the function of that name with a short way for typed arrays.
-func (r *realm) bytesOf(v goja.Value) ([]byte, bool) {
+// bytesOrShared is bytesOf with a short way for typed arrays.
+func (r *realm) bytesOrShared(v goja.Value) ([]byte, bool) {
 	obj, ok := v.(*goja.Object)
 	if !ok {
 		return nil, false

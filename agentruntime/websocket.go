@@ -42,6 +42,9 @@ type webSocket struct {
 	abandon context.CancelFunc
 	// untie takes the socket from the invocation's end, which closes what nobody has taken.
 	untie func() bool
+	// attachment is what code has attached, serialized; nil for nothing.
+	attachment []byte
+	kept       *keptSocket // nil unless the gateway keeps it for the actor
 }
 
 // newWebSocket makes the object of a socket that is there.
@@ -69,6 +72,10 @@ func (w *webSocket) take() (Socket, error) {
 	}
 	w.state = socketTaken
 	w.untie()
+	switch w.end.(type) {
+	case *Kept, Detached:
+		return w.end, nil // it needs nobody here
+	}
 	if w.mate != nil && w.mate.out != nil && w.mate.state != socketClosed {
 		w.mate.release = w.mate.inv.hold()
 	}
@@ -177,6 +184,12 @@ func (w *webSocket) shut(code int, reason string) {
 }
 
 func (w *webSocket) accept(options goja.Value) {
+	if w.kept != nil {
+		panic(w.r.typeError("Can't accept() a WebSocket that was accepted with acceptWebSocket() already."))
+	}
+	if _, ok := w.end.(*Kept); ok && w.state == socketIdle {
+		panic(w.r.typeError("Can't accept() the other end of a WebSocket that was accepted with acceptWebSocket(): answer with it."))
+	}
 	switch w.state {
 	case socketIdle:
 	case socketTaken:
@@ -219,6 +232,10 @@ func (w *webSocket) send(v goja.Value) {
 	if len(m.Data) > maxSocketMessage {
 		panic(r.errorValue(sizeError("a WebSocket message", len(m.Data), maxSocketMessage)))
 	}
+	if w.kept != nil {
+		w.sendKept(m)
+		return
+	}
 	if waiting := w.out.reserve(len(m.Data)); waiting > maxSocketQueue {
 		w.out.giveBack(len(m.Data))
 		panic(r.errorValue(fmt.Errorf("the other side of the WebSocket does not take its messages: %d bytes wait for it, at most %d may", waiting, maxSocketQueue)))
@@ -260,6 +277,10 @@ func (w *webSocket) close(code, reason goja.Value) {
 	}
 	other := w.state == socketClosing && w.halfOpen // the other side has closed before
 	if w.state == socketClosing && !other {
+		return
+	}
+	if w.kept != nil {
+		w.closeKept(status, text)
 		return
 	}
 	w.state = socketClosing
@@ -393,6 +414,14 @@ func init() {
 			{name: "close", call: method(func(_ *realm, w *webSocket, call goja.FunctionCall) goja.Value {
 				w.close(call.Argument(0), call.Argument(1))
 				return goja.Undefined()
+			})},
+			{name: "serializeAttachment", length: 1, call: method(func(r *realm, w *webSocket, call goja.FunctionCall) goja.Value {
+				r.need(call, 1, "'serializeAttachment' on 'WebSocket'")
+				w.serializeAttachment(call.Argument(0))
+				return goja.Undefined()
+			})},
+			{name: "deserializeAttachment", call: method(func(_ *realm, w *webSocket, _ goja.FunctionCall) goja.Value {
+				return w.deserializeAttachment()
 			})},
 			{name: "readyState", get: getter(func(r *realm, w *webSocket) goja.Value { return r.rt.ToValue(w.readyState()) })},
 			{name: "url", get: getter(func(r *realm, w *webSocket) goja.Value {

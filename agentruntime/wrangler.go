@@ -28,6 +28,7 @@ type Wrangler struct {
 	// Vars are the plain values of env, each as JSON.
 	Vars       map[string]json.RawMessage
 	Durable    []WranglerDurable
+	Workflows  []WranglerWorkflow
 	KV         []WranglerKV
 	Analytics  []WranglerAnalytics
 	Services   []WranglerService
@@ -48,6 +49,9 @@ type Wrangler struct {
 // WranglerDurable binds, as Name, a class of the agent as a namespace of durable actors; or, with Agent, one of another
 // agent.
 type WranglerDurable struct{ Name, Class, Agent string }
+
+// WranglerWorkflow binds the workflow called Name, a class of the agent or, with Agent, of another one.
+type WranglerWorkflow struct{ Binding, Name, Class, Agent string }
 
 // WranglerService binds an entrypoint of another agent.
 type WranglerService struct {
@@ -193,6 +197,7 @@ func (r *wranglerReader) top(top *setting) {
 		"vars":                      r.vars,
 		"durable_objects":           r.durable,
 		"migrations":                func(*setting) {}, // Read last: it is checked against the bindings.
+		"workflows":                 r.workflows,
 		"kv_namespaces":             r.kv,
 		"triggers":                  r.triggers,
 		"analytics_engine_datasets": r.analytics,

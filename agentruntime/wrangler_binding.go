@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -40,6 +41,25 @@ func (r *wranglerReader) durable(s *setting) {
 		})
 	}})
 }
+
+func (r *wranglerReader) workflows(s *setting) {
+	r.list(s, func(item *setting) {
+		row := r.row(item, []string{"binding", "name", "class_name"}, []string{"script_name"}, map[string]string{
+			"limits": "A workflow has at most 1024 steps.",
+			"remote": "Run the other agent on this server, and name it in script_name.",
+		})
+		r.bind(row["binding"], item)
+		if class := row["class_name"]; class != "" && !bindingName.MatchString(class) {
+			r.fail(item, fmt.Sprintf("%s.class_name %q is no name of a class", item.path, class), "Give the name under which the module exports the class.")
+		}
+		if name := row["name"]; name != "" && !workflowName.MatchString(name) {
+			r.fail(item, fmt.Sprintf("%s.name %q is no name of a workflow", item.path, name), "Give 1 to 64 letters, digits, _ and -.")
+		}
+		r.out.Workflows = append(r.out.Workflows, WranglerWorkflow{Binding: row["binding"], Name: row["name"], Class: row["class_name"], Agent: row["script_name"]})
+	})
+}
+
+var workflowName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
 func (r *wranglerReader) kv(s *setting) {
 	r.list(s, func(item *setting) {

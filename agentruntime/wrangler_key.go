@@ -67,7 +67,6 @@ var wranglerRefused = map[string]string{
 	"vpc_services":             overFetch,
 	"wasm_modules":             "Use a package written in JavaScript.",
 	"worker_loaders":           "Declare each agent in the Caddyfile.",
-	"workflows":                "Do the steps in a durable actor that writes each one down and goes on in its alarm.",
 	"zone_id":                  inCaddyfile,
 }
 

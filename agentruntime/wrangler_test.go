@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-edge/gatehouse/internal/testkit"
 )
 
 func TestReadWrangler(t *testing.T) {
@@ -27,6 +29,17 @@ NESTED = { a = [1, 2.5, true], b.c = "x" }
 
 [observability]
 enabled = true
+
+[[workflows]]
+binding = "REPORT"
+name = "report"
+class_name = "Report"
+
+[[workflows]]
+binding = "FAR"
+name = "far"
+class_name = "Far"
+script_name = "reviewer"
 
 [[durable_objects.bindings]]
 name = "ROOM"
@@ -99,6 +112,7 @@ crons = ["*/5 * * * *", "0 17 * * sun"]
 	"kv_namespaces": [{ "binding": "TOKENS", "id": "tokens" }],
 	"analytics_engine_datasets": [{ "binding": "TOOLS", "dataset": "tool_calls" }, { "binding": "OTHER" }],
 	"services": [{ "binding": "REVIEW", "service": "reviewer", "entrypoint": "Reviewer", "props": { "level": 2, "tags": ["a"] } }],
+	"workflows": [{ "binding": "REPORT", "name": "report", "class_name": "Report" }, { "binding": "FAR", "name": "far", "class_name": "Far", "script_name": "reviewer" }],
 	"ratelimits": [{ "name": "LIMITER", "namespace_id": "1001", "simple": { "limit": 100, "period": 60 } }],
 	"tail_consumers": [{ "service": "watcher" }],
 	"assets": { "directory": "./public", "binding": "ASSETS", "html_handling": "none", "not_found_handling": "single-page-application", "run_worker_first": ["/api/*", "!/api/docs"] },
@@ -107,7 +121,7 @@ crons = ["*/5 * * * *", "0 17 * * sun"]
 }
 `,
 	}
-	dir := writeFiles(t, files)
+	dir := testkit.Folder(t, files)
 	for name := range files {
 		t.Run(name, func(t *testing.T) {
 			got, err := ReadWrangler(filepath.Join(dir, name), "")
@@ -121,6 +135,7 @@ crons = ["*/5 * * * *", "0 17 * * sun"]
 					"MODEL": json.RawMessage(`"small"`), "LIMIT": json.RawMessage(`10`), "NESTED": json.RawMessage(`{"a":[1,2.5,true],"b":{"c":"x"}}`),
 				},
 				Durable:    []WranglerDurable{{"ROOM", "Room", ""}},
+				Workflows:  []WranglerWorkflow{{"REPORT", "report", "Report", ""}, {"FAR", "far", "Far", "reviewer"}},
 				KV:         []WranglerKV{{"TOKENS", "tokens"}},
 				Analytics:  []WranglerAnalytics{{"TOOLS", "tool_calls"}, {"OTHER", "OTHER"}},
 				RateLimits: []WranglerRateLimit{{"LIMITER", "1001", 100, time.Minute}},
@@ -149,7 +164,7 @@ crons = ["*/5 * * * *", "0 17 * * sun"]
 
 // TestEnvironments wants an environment to have what it says, what it takes over from the top level, and no more.
 func TestEnvironments(t *testing.T) {
-	dir := writeFiles(t, map[string]string{"wrangler.toml": `name = "coordinator"
+	dir := testkit.Folder(t, map[string]string{"wrangler.toml": `name = "coordinator"
 main = "agent.ts"
 compatibility_flags = ["nodejs_compat"]
 
@@ -221,7 +236,7 @@ func TestReadWranglerRefuses(t *testing.T) {
 		{"an unknown key in a row", "wrangler.toml", head + "[[kv_namespaces]]\nbinding = \"A\"\nid = \"a\"\n[[kv_namespaces]]\nbinding = \"B\"\nid = \"b\"\ntitle = \"b\"\n"},
 		{"a service without an agent", "wrangler.toml", head + "[[services]]\nbinding = \"S\"\nenvironment = \"e\"\n"},
 		{"a service with props that are no table", "wrangler.toml", head + "[[services]]\nbinding = \"S\"\nservice = \"s\"\nprops = 1\n"},
-		{"workflows", "wrangler.json", "{\n  \"main\": \"a.ts\",\n  \"workflows\": [{ \"binding\": \"W\" }]\n}"},
+		{"a workflow without a class", "wrangler.json", "{\n  \"main\": \"a.ts\",\n  \"workflows\": [{ \"binding\": \"W\", \"name\": \"a b\", \"remote\": true }]\n}"},
 		{"buckets", "wrangler.toml", head + "r2_buckets = [{ binding = \"B\", bucket_name = \"b\" }]\n"},
 		{"queues", "wrangler.toml", head + "[[queues.producers]]\nqueue = \"q\"\nbinding = \"Q\"\n"},
 		{"AI", "wrangler.toml", head + "[ai]\nbinding = \"AI\"\n"},
@@ -252,7 +267,7 @@ func TestReadWranglerRefuses(t *testing.T) {
 		{"another extension", "wrangler.yaml", "main: a.ts\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := writeFiles(t, map[string]string{c.file: c.text})
+			dir := testkit.Folder(t, map[string]string{c.file: c.text})
 			_, err := parseWrangler(c.file, filepath.Join(dir, c.file), "", []byte(c.text))
 			messages.check(t, c.name, dir, err)
 		})

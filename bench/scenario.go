@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // ask identifies one request: its connection and its place on it, both from 0, and a number that no other request
@@ -117,6 +119,7 @@ var scenarios = []scenario{
 			return get(buf, "/products?page=2&id=", a.n, browserHeaders)
 		},
 		check:  wantBody("hello"),
+		floors: []floor{{figure: "cpu", most: 0.6}},
 		attack: []byte("GET /search?q=" + url.QueryEscape(attackValue) + " HTTP/1.1\r\n" + browserHeaders + "\r\n"),
 	},
 	{
@@ -124,7 +127,15 @@ var scenarios = []scenario{
 		sides:   []string{"gatehouse", "coraza"},
 		request: postOrder,
 		check:   wantBody("hello"),
+		floors:  []floor{{figure: "cpu", most: 0.4}},
 		attack:  appendPost(nil, []byte(`{"customer":"`+attackValue+`","items":[]}`)),
+	},
+	{
+		name: "waf_prose", about: "the WAF on a POST of 1 KB of prose, as a chat's messages", connections: 2,
+		sides:   []string{"gatehouse", "coraza"},
+		request: postProse,
+		check:   wantBody("hello"),
+		attack:  appendPost(nil, []byte(`{"messages":[{"role":"user","content":"`+attackValue+`"}]}`)),
 	},
 }
 
@@ -145,6 +156,36 @@ func postOrder(buf []byte, a ask) []byte {
 	var space [2 << 10]byte
 	body, _ := appendOrder(space[:0], a.n)
 	return appendPost(buf, body)
+}
+
+// proseSentences are ordinary English.
+var proseSentences = []string{
+	"The river was higher than last year, and nobody on the farm had expected that.", "We carried our things upstairs, slowly, while it rained.",
+	"My sister's friend asked where the boat had gone.", "Would it hold all of us?", "They had built it of oak (not of pine) the winter before.",
+	"After dinner everyone helped: some carried water, others read letters by the fire.", "It's late now, but tomorrow morning I will write more!",
+	"The neighbours came by with bread, cheese and two lamps.", "Nobody slept much.", "In the morning the fields were a lake, and the road was gone.",
+	"We counted the sheep twice; three of them were missing.", "The old man said he had seen worse, and laughed.", "Please send the seeds as soon as you can.",
+	"I think the barn can be saved if the wind stays low.", "How are the children, and how is school?", "Write soon, and give my love to all.",
+}
+
+// postProse appends a POST of a chat whose messages are sentences in an order that belongs to the request.
+func postProse(buf []byte, a ask) []byte {
+	random := rand.New(rand.NewPCG(a.n, 1))
+	var body strings.Builder
+	body.WriteString(`{"model":"small","messages":[`)
+	for i := range 4 {
+		if i > 0 {
+			body.WriteByte(',')
+		}
+		body.WriteString(`{"role":"user","content":"`)
+		for range 4 {
+			body.WriteString(proseSentences[random.IntN(len(proseSentences))])
+			body.WriteByte(' ')
+		}
+		body.WriteString(`"}`)
+	}
+	body.WriteString(`]}`)
+	return appendPost(buf, []byte(body.String()))
 }
 
 // appendPost appends a POST of a JSON body.

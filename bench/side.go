@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 )
 
 // command is how a server is started.
@@ -75,10 +76,10 @@ func sideNamed(name string) (side, error) {
 	return side{}, fmt.Errorf("no side is called %q", name)
 }
 
-// caddy returns how one of the Caddy binaries runs a configuration. Both WAF scenarios share one. The directory of
+// caddy returns how one of the Caddy binaries runs a configuration. The WAF scenarios share one. The directory of
 // the configuration is the working directory, so that the agents' paths are found in either way of reading them.
 func (b *bench) caddy(binary, config, addr, data, origin string) command {
-	if name := filepath.Base(config); name == "waf_get" || name == "waf_post" {
+	if strings.HasPrefix(filepath.Base(config), "waf_") {
 		config = filepath.Join(filepath.Dir(config), "waf")
 	}
 	return command{

@@ -7,6 +7,7 @@ const (
 	attackTool kind = 1 << iota
 	headless
 	crawler
+	address // of a page about it, which browsers do not leave
 	library
 	nativeApp
 	chromium // followed by a version
@@ -66,14 +67,20 @@ var words = join(
 	list(headless, prefix, "phantomjs", "slimerjs", "puppeteer", "playwright", "selenium", "webdriver", "cypress",
 		"jsdom", "htmlunit", "zombie.js", "lightpanda"),
 
-	list(crawler, suffix, "bot", "robot", "crawler"),
+	list(crawler, suffix, "bot", "robot", "crawler", "crawlers", "robots", "crawl", "agent", "scan", "scanning", "scraping", "synthetics", "monitor",
+		"linkcheck", "linkchecker", "sitecheck", "fetcher", "imageproxy", "optimizer"),
 	list(crawler, inside, "spider"),
+	list(address, inside, "://", "+http"),
 	list(crawler, prefix,
 		"slurp", "facebookexternalhit", "facebookcatalog", "meta-externalagent", "meta-externalfetcher", "mediapartners-google",
 		"apis-google", "googleother", "google-inspectiontool", "google-read-aloud", "feedfetcher", "bingpreview",
 		"whatsapp", "embedly", "chatgpt-user", "claude-user", "claude-web", "anthropic-ai", "perplexity-user",
 		"mistralai-user", "cohere-ai", "gemini-deep-research", "ia_archiver", "heritrix", "censysinspect", "expanse",
-		"internet-measurement", "pingdom", "statuscake", "site24x7", "chrome-lighthouse", "w3c_validator", "skypeuripreview"),
+		"internet-measurement", "pingdom", "statuscake", "site24x7", "chrome-lighthouse", "w3c_validator", "skypeuripreview",
+		"google web preview", "google favicon", "google-ads-conversions", "googleagent", "playstore-google", "adbeat", "appinsights", "collapsify",
+		"cookiehubverify", "criticalcss", "dareboost", "datanyze", "dlc/", "feeder.co", "foregenix", "ghost inspector", "gtmetrix", "hardenize", "hotjar",
+		"linktiger", "manus-user", "marketgoo", "miniature.io", "monitorss", "netcraft", "newsai/", "newsnow", "page-preview", "printfriendly", "ps_daily",
+		"ptst/", "pwabuilder", "readable/", "rigor)", "scope3", "securityheaders", "silktide", "sindup", "siteimprove", "splash version", "sqwatcher", "tsm-turingos"),
 
 	list(library, prefix,
 		"curl", "libcurl", "pycurl", "wget", "aria2", "python", "aiohttp", "httpx", "urllib", "httplib2", "scrapy",

@@ -59,6 +59,8 @@ func Score(s Signals) Result {
 		r = Result{Score: scoreCrawler, Reasons: []string{ReasonClaimedCrawler}}
 	case a.is(library):
 		r = Result{Score: scoreLibrary, Reasons: []string{ReasonHTTPLibrary}}
+	case a.is(address):
+		r = Result{Score: scoreCrawler, Reasons: []string{ReasonClaimedCrawler}}
 	case a.is(mozilla) && (a.is(anyBrowser) || a.is(webkit) && a.is(ios)):
 		r = scoreOfBrowser(&s, &a)
 	case a.is(nativeApp):

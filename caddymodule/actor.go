@@ -5,22 +5,25 @@ import (
 	"time"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell"
 	"github.com/gatehouse-edge/gatehouse/durable"
 	"github.com/gatehouse-edge/gatehouse/record"
+	"github.com/gatehouse-edge/gatehouse/socket"
 )
 
 // actorClass makes the actors of one class of a release's code.
 type actorClass struct {
-	rel  *release
-	name string
+	rel      *release
+	name     string
+	workflow bool
 }
 
 // Activate makes the JavaScript instance over the actor's storage.
 func (c *actorClass) Activate(ctx context.Context, a durable.Activation) (durable.Instance, error) {
 	rec := c.rel.edge.openRecord(record.KindActivate, c.rel)
 	rec.Write(func(e *record.Entry) { e.Actor, e.Did.Ran = a.Key.ID.String(), true })
-	act := &actor{rel: c.rel, key: a.Key, leases: new(leases)}
-	code, err := c.rel.agent.Activate(ctx, c.name, a, act.host(rec))
+	act := &actor{rel: c.rel, key: a.Key, leases: new(leases), sockets: c.rel.edge.sockets.Actor(a.Key)}
+	code, err := c.rel.agent.Activate(ctx, c.name, a, act.host(rec), act.sockets)
 	// A constructor that said nothing and failed at nothing leaves no record.
 	said := err != nil
 	rec.Read(func(e *record.Entry) { said = said || len(e.Did.Logs)+len(e.Did.Exceptions)+len(e.Did.Calls) > 0 })
@@ -34,6 +37,7 @@ func (c *actorClass) Activate(ctx context.Context, a durable.Activation) (durabl
 	}
 	if err != nil {
 		act.leases.close()
+		act.sockets.Close()
 		return nil, err
 	}
 	act.code = code
@@ -46,7 +50,8 @@ type actor struct {
 	key  durable.Key
 	code actorCode
 	// leases last from event to event.
-	leases *leases
+	leases  *leases
+	sockets *socket.Actor
 }
 
 // host is the way to the world of what no call from outside began.
@@ -72,6 +77,22 @@ func (a *actor) Busy() bool { return a.code.Busy() }
 func (a *actor) Close(reason error) {
 	a.code.Close(reason)
 	a.leases.close()
+	a.sockets.Close()
+}
+
+// shedPart is the part of a process's idle actors that leave memory at once when it runs short.
+const shedPart = 0.25
+
+// shed takes the least recently used of the idle actors in a process out of memory.
+func (e *edge) shed(in func(*cell.Actor) bool) {
+	e.directory.Shed(func(i durable.Instance) bool {
+		act, ok := i.(*actor)
+		if !ok {
+			return false
+		}
+		code, ok := act.code.(inCellActor)
+		return ok && in(code.Actor)
+	}, shedPart)
 }
 
 var (

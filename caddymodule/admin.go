@@ -31,6 +31,8 @@ func (*Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/gatehouse/tail", Handler: caddy.AdminHandlerFunc(serveTail)},
 		{Pattern: "/gatehouse/sql", Handler: caddy.AdminHandlerFunc(serveSQL)},
+		{Pattern: "/gatehouse/backup", Handler: serveStore(serveBackup)},
+		{Pattern: "/gatehouse/actors", Handler: serveStore(serveActors)},
 	}
 }
 

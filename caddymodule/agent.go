@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -18,7 +19,10 @@ type agent struct {
 	app    *App
 
 	release atomic.Pointer[release]
+	// waiting counts the requests whose answer has not begun, of all configurations.
+	waiting *atomic.Int64
 	inputs  []string
+	read    time.Time // before the inputs were
 
 	// mu orders a reload against stop and free.
 	mu      sync.Mutex
@@ -29,6 +33,8 @@ type agent struct {
 
 // load builds the first release. Its errors are the configuration's.
 func (g *agent) load() error {
+	g.read = time.Now()
+	g.waiting = g.app.edge.waitingFor(g.name)
 	rel, inputs, err := g.app.newRelease(g.name, g.config)
 	if err != nil {
 		return err
@@ -46,14 +52,15 @@ func (g *agent) start() {
 	g.app.edge.enlist(g, g.release.Load())
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
-	g.watched.Go(func() { g.watch(ctx, g.inputs) })
+	g.watched.Go(func() { g.watch(ctx, g.inputs, g.read) })
 }
 
 // watch rebuilds the agent whenever one of its files changes, until ctx ends.
-func (g *agent) watch(ctx context.Context, inputs []string) {
+func (g *agent) watch(ctx context.Context, inputs []string, read time.Time) {
 	for ctx.Err() == nil {
 		again, stop := context.WithCancel(ctx)
-		agentruntime.Watch(again, inputs, func() {
+		agentruntime.Watch(again, inputs, read, func() {
+			read = time.Now()
 			if now := g.reload(); !slices.Equal(now, inputs) {
 				inputs = now
 				stop()

@@ -25,6 +25,8 @@ type AgentConfig struct {
 	WranglerEnv string `json:"wrangler_env,omitempty"`
 	// Durable are the namespaces of durable actors.
 	Durable []DurableBinding `json:"durable,omitempty"`
+	// Workflows are the workflows that the code begins instances of.
+	Workflows []WorkflowBinding `json:"workflows,omitempty"`
 	// KV, Secrets and Analytics map a binding's name to the namespace, sealed secret or dataset it stands for.
 	KV        map[string]string `json:"kv,omitempty"`
 	Secrets   map[string]string `json:"secrets,omitempty"`
@@ -63,6 +65,17 @@ type AgentConfig struct {
 type DurableBinding struct {
 	Binding string `json:"binding"`
 	Class   string `json:"class"`
+	// Agent is the agent that exports the class; default the agent itself.
+	Agent string `json:"agent,omitempty"`
+}
+
+// WorkflowBinding binds a workflow.
+type WorkflowBinding struct {
+	Binding string `json:"binding"`
+	Class   string `json:"class"`
+	// Name is what the instances lie under; default the class's name, or the name that the agent that exports the class
+	// gives it.
+	Name string `json:"name,omitempty"`
 	// Agent is the agent that exports the class; default the agent itself.
 	Agent string `json:"agent,omitempty"`
 }
@@ -110,13 +123,14 @@ func nameFromMain(main string) string {
 	return base
 }
 
-const agentOptions = "main, wrangler, durable, kv, var, secret, service, analytics, ratelimit, assets, cron, tail, callers, egress, isolation, require_sandbox, reuse and limits"
+const agentOptions = "main, wrangler, durable, workflow, kv, var, secret, service, analytics, ratelimit, assets, cron, tail, callers, egress, isolation, require_sandbox, reuse and limits"
 
 // parseAgentBlock reads the options of an agent.
 //
 //	{
 //		main <file> | wrangler <file> [<environment>]
 //		durable <binding> <class> [<agent>]
+//		workflow <binding> <class> [<agent>]
 //		kv <binding> <namespace>
 //		var <name> <value>
 //		secret <binding> <secret>
@@ -182,6 +196,19 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 				b.Agent = args[2]
 			}
 			c.Durable = append(c.Durable, b)
+		case "workflow":
+			args := d.RemainingArgs()
+			if len(args) < 2 || len(args) > 3 {
+				return d.Errf("workflow takes BINDING CLASS [AGENT], for example: workflow REPORT Report")
+			}
+			if err := bind(d, bound, args[0]); err != nil {
+				return err
+			}
+			b := WorkflowBinding{Binding: args[0], Class: args[1]}
+			if len(args) == 3 {
+				b.Agent = args[2]
+			}
+			c.Workflows = append(c.Workflows, b)
 		case "service":
 			args := d.RemainingArgs()
 			if len(args) < 2 || len(args) > 3 {
@@ -263,7 +290,7 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 			c.Reuse = n
 		case "limits":
 			err = parseLimits(d, &c.Limits)
-		case "oauth", "workflow":
+		case "oauth":
 			return refuseOption(d, option+" of agent")
 		default:
 			return unknownOption(d, "agent", agentOptions)

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/durable"
 )
 
 // resolvedAgent is an agent's configuration with its wrangler file read in and placeholders replaced.
@@ -68,6 +69,9 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 	for _, b := range r.Durable {
 		taken[b.Binding] = true
 	}
+	for _, b := range r.Workflows {
+		taken[b.Binding] = true
+	}
 	for _, s := range r.Services {
 		taken[s.Binding] = true
 	}
@@ -94,6 +98,11 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 	for _, d := range w.Durable {
 		claim(d.Name)
 		r.Durable = append(r.Durable, DurableBinding{Binding: d.Name, Class: d.Class, Agent: d.Agent})
+	}
+	r.Workflows = slices.Clone(r.Workflows)
+	for _, x := range w.Workflows {
+		claim(x.Binding)
+		r.Workflows = append(r.Workflows, WorkflowBinding{Binding: x.Binding, Name: x.Name, Class: x.Class, Agent: x.Agent})
 	}
 	r.KV, r.Analytics = cloneMap(r.KV), cloneMap(r.Analytics)
 	for _, k := range w.KV {
@@ -190,6 +199,40 @@ func (b DurableBinding) rootKey(agent string) string {
 		return b.Class
 	}
 	return b.Agent + "/" + b.Class
+}
+
+// nameWorkflows gives the workflows of c the names that their instances lie under.
+func (a *App) nameWorkflows(name string, c *resolvedAgent) error {
+	c.Workflows = slices.Clone(c.Workflows)
+	for i := range c.Workflows {
+		b := &c.Workflows[i]
+		if b.Agent == name {
+			b.Agent = ""
+		}
+		if other := a.Agents[b.Agent]; b.Agent != "" && b.Name == "" && other != nil {
+			full, _, err := other.resolve()
+			if err != nil {
+				return fmt.Errorf("workflow %s: agent %s: %w", b.Binding, b.Agent, err)
+			}
+			for _, theirs := range full.Workflows {
+				if theirs.Class == b.Class && theirs.Agent == "" {
+					b.Name = theirs.Name
+				}
+			}
+		}
+		if b.Name == "" {
+			b.Name = b.Class
+		}
+	}
+	return nil
+}
+
+// namespace is where the instances of the workflow lie, as the agent of that name binds it.
+func (b WorkflowBinding) namespace(agent string) durable.Namespace {
+	if b.Agent != "" {
+		agent = b.Agent
+	}
+	return durable.NewNamespace(agent + "/workflow:" + b.Name)
 }
 
 // foreignRoots adds the renames of the classes that c binds from other agents.

@@ -54,8 +54,12 @@ type StoreConfig struct {
 	// Path is the folder; default gatehouse in Caddy's data folder.
 	Path string `json:"path,omitempty"`
 	// Memory is about how much the engine may use, in bytes; default 256 MiB.
-	Memory int64  `json:"memory,omitempty"`
-	Place  string `json:"place,omitempty"`
+	Memory int64 `json:"memory,omitempty"`
+	// EncryptionKey is keyring:NAME to encrypt the store with a key of that name, which the keyring seals; default: none.
+	EncryptionKey string `json:"encryption_key,omitempty"`
+	// AcceptDataLoss opens a store that has lost data, with what is left.
+	AcceptDataLoss bool   `json:"accept_data_loss,omitempty"`
+	Place          string `json:"place,omitempty"`
 }
 
 // KeyringConfig names the keyring: a file, made on first use, or an environment variable.
@@ -83,19 +87,16 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger = ctx, ctx.Logger()
 	a.agents, a.ready = map[string]*agent{}, make(chan struct{})
-	dir, err := a.dir()
+	store, err := a.storage()
 	if err != nil {
 		return err
 	}
-	var memory int64
-	if a.Store != nil {
-		memory = a.Store.Memory
-	}
-	if a.edge, err = take(a, edges, dir, func() (*edge, error) { return newEdge(dir, memory), nil }); err != nil {
+	dir := store.dir
+	if a.edge, err = take(a, edges, dir, func() (*edge, error) { return newEdge(store), nil }); err != nil {
 		return err
 	}
-	if a.edge.memory != memory {
-		a.logger.Warn("store: another amount of memory takes effect when the server starts anew", zap.String("dir", dir))
+	if a.edge.storage.memory != store.memory || a.edge.storage.keyName != store.keyName {
+		a.logger.Warn("store: another amount of memory or another key takes effect when the server starts anew", zap.String("dir", dir))
 	}
 	path, keep := filepath.Join(dir, "analytics.db"), time.Duration(0)
 	if a.Analytics != nil {
@@ -137,6 +138,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 // alarms and schedules.
 func (a *App) Start() error {
 	defer close(a.ready)
+	setCollector()
 	if err := a.edge.open(); err != nil {
 		return err
 	}
@@ -222,6 +224,11 @@ func (a *App) checkReferences(name string, c *AgentConfig) error {
 			return at(c.Place, "agent %s: durable %s: no agent %s (there are: %s)", name, b.Binding, b.Agent, names(a.Agents))
 		}
 	}
+	for _, b := range c.Workflows {
+		if b.Agent != "" && a.Agents[b.Agent] == nil {
+			return at(c.Place, "agent %s: workflow %s: no agent %s (there are: %s)", name, b.Binding, b.Agent, names(a.Agents))
+		}
+	}
 	return nil
 }
 
@@ -245,6 +252,21 @@ func (a *App) checkHandlers(name string, c *AgentConfig) error {
 		}
 		if b.Agent != "" && !a.agents[b.Agent].release.Load().admits(name) {
 			return at(c.Place, "agent %s: durable %s: agent %s takes no calls of it; add it to its callers", name, b.Binding, b.Agent)
+		}
+	}
+	for _, b := range full.Workflows {
+		if b.Agent == "" {
+			continue
+		}
+		if a.agents[b.Agent] == nil {
+			return at(c.Place, "agent %s: workflow %s: no agent %s (there are: %s)", name, b.Binding, b.Agent, names(a.Agents))
+		}
+		rel := a.agents[b.Agent].release.Load()
+		if class := rel.classes[b.namespace(name).Name()]; class == nil || class.name != b.Class {
+			return at(c.Place, "agent %s: workflow %s: agent %s has no workflow %s of the class %s; bind it there as well: workflow %s %s", name, b.Binding, b.Agent, b.Name, b.Class, b.Binding, b.Class)
+		}
+		if !rel.admits(name) {
+			return at(c.Place, "agent %s: workflow %s: agent %s takes no calls of it; add it to its callers", name, b.Binding, b.Agent)
 		}
 	}
 	return a.checkServices(name, c)

@@ -13,6 +13,8 @@ import (
 //	gatehouse {
 //		store badger <folder> {
 //			memory <size>
+//			encryption_key keyring:<name>
+//			accept_data_loss
 //		}
 //		keyring file <path> | env <variable>
 //		analytics <file> {
@@ -117,10 +119,17 @@ func parseStore(d *caddyfile.Dispenser, c *StoreConfig) error {
 			if c.Memory, err = sizeArg(d); err != nil {
 				return err
 			}
-		case "encryption_key", "accept_data_loss":
-			return refuseOption(d, d.Val()+" of store")
+		case "encryption_key":
+			if c.EncryptionKey, err = oneArg(d); err != nil {
+				return err
+			}
+		case "accept_data_loss":
+			if err := noArgs(d); err != nil {
+				return err
+			}
+			c.AcceptDataLoss = true
 		default:
-			return unknownOption(d, "store", "memory")
+			return unknownOption(d, "store", "memory, encryption_key and accept_data_loss")
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,10 +50,14 @@ func (p cellPool) Destruct() error {
 	return nil
 }
 
+// cellLog is told of what goes on around the processes of our own.
+func cellLog() *slog.Logger {
+	return slog.New(zapslog.NewHandler(caddy.Log().Named("gatehouse").Core(), zapslog.AddStacktraceAt(slog.LevelError+1)))
+}
+
 func takeCells() (*cell.Pool, error) {
 	v, _, err := cellPools.LoadOrNew("", func() (caddy.Destructor, error) {
-		log := slog.New(zapslog.NewHandler(caddy.Log().Named("gatehouse").Core(), zapslog.AddStacktraceAt(slog.LevelError+1)))
-		return cellPool{cell.NewPool(cell.Config{Logger: log})}, nil
+		return cellPool{cell.NewPool(cell.Config{Logger: cellLog()})}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -65,8 +70,15 @@ func giveCells() error {
 	return err
 }
 
-// newCode makes the code of a release ready to run.
-func newCode(name string, c *AgentConfig, bundle *agentruntime.Bundle, bindings []agentruntime.Binding, limits agentruntime.Limits) (code, error) {
+// makeBundle bundles the agent's code, wherever it is to run. warn may be nil.
+func makeBundle(c *resolvedAgent, warn func(string)) (*agentruntime.Bundle, error) {
+	o := agentruntime.BuildOptions{Main: c.Main, WithoutNode: c.withoutNode, Log: warn}
+	return cell.MakeBundle(context.Background(), o, c.RequireSandbox, cellLog())
+}
+
+// newCode makes the code of a release ready to run. dropCode ends it. pressed, if not nil, is called when the memory of its
+// process runs short, to close actors that are in it.
+func newCode(name string, c *AgentConfig, bundle *agentruntime.Bundle, bindings []agentruntime.Binding, limits agentruntime.Limits, pressed func(in func(*cell.Actor) bool)) (code, error) {
 	if c.isolation() == isolationInProcess {
 		if c.Limits.Memory != 0 {
 			return nil, errors.New("limits: memory is bounded only in a process of the agent's own; use isolation process, or remove the limit")
@@ -88,10 +100,19 @@ func newCode(name string, c *AgentConfig, bundle *agentruntime.Bundle, bindings 
 	if err != nil {
 		return nil, fmt.Errorf("start cells: %w", err)
 	}
-	ag, err := cells.NewAgent(cell.AgentConfig{Name: name, Bundle: bundle, Bindings: bindings, Limits: limits, Reuse: c.Reuse, Require: c.RequireSandbox})
+	ag, err := cells.NewAgent(cell.AgentConfig{Name: name, Bundle: bundle, Bindings: bindings, Limits: limits, Reuse: c.Reuse, Require: c.RequireSandbox, Pressed: pressed})
 	if err != nil {
 		_ = giveCells()
 		return nil, err
 	}
 	return inCell{ag}, nil
+}
+
+// dropCode closes what newCode has made.
+func (c *AgentConfig) dropCode(made code) error {
+	made.Close()
+	if c.isolation() == isolationProcess {
+		return giveCells()
+	}
+	return nil
 }

@@ -14,6 +14,8 @@ type code interface {
 	Limits() agentruntime.Limits
 	Handlers() []string
 	Classes() []string
+	DurableClasses() []string
+	WorkflowClasses() []string
 	Entrypoints() []string
 	Handles(entry, handler string) bool
 	SlowStart() string
@@ -22,7 +24,7 @@ type code interface {
 	Call(ctx context.Context, host agentruntime.Host, entry agentruntime.Entry, call agentruntime.Call) invocation
 	Scheduled(ctx context.Context, host agentruntime.Host, cron string, at time.Time) invocation
 	Tail(ctx context.Context, host agentruntime.Host, events []byte) invocation
-	Activate(ctx context.Context, class string, from durable.Activation, host agentruntime.Host) (actorCode, error)
+	Activate(ctx context.Context, class string, from durable.Activation, host agentruntime.Host, sockets agentruntime.Sockets) (actorCode, error)
 	// Close says that no more than what is under way is to come.
 	Close()
 }
@@ -39,6 +41,7 @@ type invocation interface {
 type actorCode interface {
 	Fetch(ctx context.Context, host agentruntime.Host, req *agentruntime.Request) invocation
 	Call(ctx context.Context, host agentruntime.Host, call agentruntime.Call) invocation
+	Socket(ctx context.Context, host agentruntime.Host, ev agentruntime.SocketEvent) invocation
 	Alarm(ctx context.Context, host agentruntime.Host) (agentruntime.Report, error)
 	Broken() error
 	Busy() bool
@@ -68,9 +71,9 @@ func (c inProcess) Tail(ctx context.Context, host agentruntime.Host, events []by
 	return c.Agent.Tail(ctx, host, events)
 }
 
-func (c inProcess) Activate(ctx context.Context, class string, from durable.Activation, host agentruntime.Host) (actorCode, error) {
+func (c inProcess) Activate(ctx context.Context, class string, from durable.Activation, host agentruntime.Host, sockets agentruntime.Sockets) (actorCode, error) {
 	x, err := c.Agent.Activate(ctx, agentruntime.ActorConfig{
-		Class: class, ID: from.Key.ID, Name: from.Name, Storage: durable.NewStorage(from.StorageConfig()), Host: host,
+		Class: class, ID: from.Key.ID, Name: from.Name, Storage: durable.NewStorage(from.StorageConfig()), Host: host, Sockets: sockets,
 	})
 	if err != nil {
 		return nil, err
@@ -84,6 +87,10 @@ type inProcessActor struct{ *agentruntime.Actor }
 
 func (x inProcessActor) Fetch(ctx context.Context, host agentruntime.Host, req *agentruntime.Request) invocation {
 	return x.Actor.Fetch(ctx, host, req)
+}
+
+func (x inProcessActor) Socket(ctx context.Context, host agentruntime.Host, ev agentruntime.SocketEvent) invocation {
+	return x.Actor.Socket(ctx, host, ev)
 }
 
 func (x inProcessActor) Call(ctx context.Context, host agentruntime.Host, call agentruntime.Call) invocation {
@@ -113,8 +120,8 @@ func (c inCell) Tail(ctx context.Context, host agentruntime.Host, events []byte)
 	return c.Agent.Tail(ctx, host, events)
 }
 
-func (c inCell) Activate(ctx context.Context, class string, from durable.Activation, host agentruntime.Host) (actorCode, error) {
-	x, err := c.Agent.Activate(ctx, class, from, host)
+func (c inCell) Activate(ctx context.Context, class string, from durable.Activation, host agentruntime.Host, sockets agentruntime.Sockets) (actorCode, error) {
+	x, err := c.Agent.Activate(ctx, class, from, host, sockets)
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +132,10 @@ type inCellActor struct{ *cell.Actor }
 
 func (x inCellActor) Fetch(ctx context.Context, host agentruntime.Host, req *agentruntime.Request) invocation {
 	return x.Actor.Fetch(ctx, host, req)
+}
+
+func (x inCellActor) Socket(ctx context.Context, host agentruntime.Host, ev agentruntime.SocketEvent) invocation {
+	return x.Actor.Socket(ctx, host, ev)
 }
 
 func (x inCellActor) Call(ctx context.Context, host agentruntime.Host, call agentruntime.Call) invocation {

@@ -24,8 +24,10 @@ func init() {
   caddy gatehouse secret put openai < key.txt
   caddy gatehouse sql coordinator "SELECT count(*) FROM tool_calls"
   caddy gatehouse dev ./agent.ts
-  caddy gatehouse types coordinator > env.d.ts`
-			cmd.AddCommand(tailCommand(), secretCommand(), sqlCommand(), devCommand(), typesCommand())
+  caddy gatehouse types coordinator > env.d.ts
+  caddy gatehouse backup /backup/store.backup`
+			cmd.AddCommand(tailCommand(), secretCommand(), sqlCommand(), devCommand(), typesCommand(),
+				actorsCommand(), backupCommand(), restoreCommand(), fsckCommand(), storeKeyCommand(), serviceTokenCommand())
 			for _, name := range laterCommands {
 				cmd.AddCommand(laterCommand(name))
 			}
@@ -40,7 +42,7 @@ func init() {
 }
 
 // laterCommands are the commands of the contract that this version does not have.
-var laterCommands = []string{"audit", "backup", "restore", "actors", "kv", "approvals", "fsck"}
+var laterCommands = []string{"audit", "kv", "approvals"}
 
 func laterCommand(name string) *cobra.Command {
 	return &cobra.Command{

@@ -30,7 +30,7 @@ func devCommand() *cobra.Command {
 		Long: "Runs one agent on this machine, without a configuration, and shows each request with what the code logged. When one of\n" +
 			"its files changes it is built again; an error names the line of your file, in the terminal and in the answer.\n\n" +
 			"FILE is the agent's module, or a wrangler file that says its bindings; without it, the usual files are looked for. Classes\n" +
-			"that extend DurableObject are bound by themselves: Counter as env.COUNTER. Variables come from .dev.vars beside the code.\n\n" +
+			"that extend DurableObject or WorkflowEntrypoint are bound by themselves: Counter as env.COUNTER. Variables come from .dev.vars beside the code.\n\n" +
 			"When it works, put it into a Caddyfile: example.com { agent ./agent.ts }",
 		Example: `  caddy gatehouse dev ./agent.ts
   caddy gatehouse dev ./wrangler.jsonc --env staging --port 3000
@@ -133,17 +133,7 @@ func (d *developer) run(ctx context.Context) error {
 		begun := time.Now()
 		inputs := d.serve()
 		changed, stop := context.WithCancel(ctx)
-		// A file may have changed after it was read and before Watch looked at it first.
-		late := time.AfterFunc(200*time.Millisecond, func() {
-			if slices.ContainsFunc(inputs, func(file string) bool {
-				info, err := os.Stat(file)
-				return err == nil && info.ModTime().After(begun)
-			}) {
-				stop()
-			}
-		})
-		agentruntime.Watch(changed, inputs, stop)
-		late.Stop()
+		agentruntime.Watch(changed, inputs, begun, stop)
 		stop()
 	}
 	return nil

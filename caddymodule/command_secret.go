@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -47,8 +46,7 @@ func secretCommand() *cobra.Command {
 		Args:    cobra.ExactArgs(1), SilenceUsage: true, RunE: runSecretDelete,
 	}
 	for _, c := range []*cobra.Command{put, list, del} {
-		c.Flags().StringP("config", "c", "", "The configuration that names the store and the keyring (default ./Caddyfile if it is there)")
-		c.Flags().StringP("adapter", "a", "", "The configuration's adapter (default by its name)")
+		configFlags(c)
 	}
 	cmd.AddCommand(put, list, del, laterSubcommand("secret rotate"))
 	return cmd
@@ -133,25 +131,9 @@ func runSecretDelete(cmd *cobra.Command, args []string) error {
 
 // vaultFor opens the secrets that the configuration names; without one, those in Caddy's data folder.
 func vaultFor(cmd *cobra.Command) (*secrets.Vault, error) {
-	config, _ := cmd.Flags().GetString("config")
-	adapter, _ := cmd.Flags().GetString("adapter")
-	raw, file, _, err := caddycmd.LoadConfig(config, adapter)
+	app, _, err := appFor(cmd)
 	if err != nil {
 		return nil, err
-	}
-	app := new(App)
-	if len(raw) > 0 {
-		var c struct {
-			Apps struct {
-				Gatehouse *App `json:"gatehouse"`
-			} `json:"apps"`
-		}
-		if err := json.Unmarshal(raw, &c); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		if c.Apps.Gatehouse != nil {
-			app = c.Apps.Gatehouse
-		}
 	}
 	vault, err := app.newVault()
 	if err != nil {

@@ -144,6 +144,14 @@ func printDetails(w io.Writer, e *record.Entry) {
 			fmt.Fprintf(w, "    throttle %s: full, limit %d\n", z.Zone, z.Limit)
 		}
 	}
+	for _, b := range e.Decided.Budgets {
+		switch {
+		case !b.Allowed:
+			fmt.Fprintf(w, "    budget %s: %d needed, %d left of %d\n", b.Budget, b.Reserved, b.Remaining, b.Limit)
+		case b.Cut:
+			fmt.Fprintf(w, "    budget %s: cut at %d, %d left of %d\n", b.Budget, b.Cost, b.Remaining, b.Limit)
+		}
+	}
 	if d := e.Decided.WAF; d != nil {
 		for _, r := range d.Rules {
 			fmt.Fprintf(w, "    waf %d %s (%s)\n", r.ID, r.Message, r.Severity)

@@ -158,6 +158,16 @@ func envTypes(agent string, full *resolvedAgent, mains map[string]string, dir st
 		}
 		lines = append(lines, envLine{b.Binding, kind, note})
 	}
+	for _, b := range full.Workflows {
+		kind, note := "Workflow", "workflow "+b.Class
+		if m := module(b.Agent); m != "" {
+			kind = fmt.Sprintf("Workflow<Parameters<import(%s).%s[\"run\"]>[0][\"payload\"]>", strconv.Quote(m), b.Class)
+		}
+		if b.Agent != "" && b.Agent != agent {
+			note += " of agent " + b.Agent
+		}
+		lines = append(lines, envLine{b.Binding, kind, note})
+	}
 	for _, s := range full.Services {
 		kind, entry := "Fetcher", s.Entrypoint
 		if entry == "" {

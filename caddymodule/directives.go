@@ -17,8 +17,6 @@ var pipeline = []struct {
 
 // later are the directives of the contract that this version does not have.
 var later = map[string]string{
-	"identity":        "Web Bot Auth and JWT identity",
-	"access":          "access policies",
 	"egress_proxy":    "the forward proxy",
 	"agent_dashboard": "the page",
 }
@@ -33,6 +31,8 @@ func init() {
 	httpcaddyfile.RegisterGlobalOption("gatehouse", parseApp)
 	httpcaddyfile.RegisterHandlerDirective("throttle", parseThrottle)
 	httpcaddyfile.RegisterHandlerDirective("bot_score", parseBotScore)
+	httpcaddyfile.RegisterHandlerDirective("identity", parseIdentity)
+	httpcaddyfile.RegisterHandlerDirective("access", parseAccess)
 	httpcaddyfile.RegisterHandlerDirective("waf", parseWAF)
 	httpcaddyfile.RegisterHandlerDirective("agent", parseAgent)
 	for name := range later {

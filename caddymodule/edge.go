@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,14 +11,13 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
-	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/cache"
 	"github.com/gatehouse-edge/gatehouse/durable"
-	"github.com/gatehouse-edge/gatehouse/durable/badgerstore"
 	"github.com/gatehouse-edge/gatehouse/kv"
 	"github.com/gatehouse-edge/gatehouse/record"
+	"github.com/gatehouse-edge/gatehouse/socket"
 	"github.com/gatehouse-edge/gatehouse/throttle"
 )
 
@@ -33,8 +30,7 @@ var tail record.Tail
 // edge is what must exist once, however many configurations overlap: the store, the directory of actors with their
 // alarms, the KV namespaces and the cron schedules. It is pooled by the store's folder and opened at its first use.
 type edge struct {
-	dir    string
-	memory int64
+	storage storage
 
 	once      sync.Once
 	err       error
@@ -42,6 +38,8 @@ type edge struct {
 	directory *durable.Directory
 	spaces    *kv.Namespaces
 	schedule  *schedule
+	// sockets are those of all actors: they stay open across reloads and changes of code.
+	sockets *socket.Hub
 
 	logger atomic.Pointer[zap.Logger]
 	// work is what runs on after its request: waitUntil, bodies of actors, tail handlers.
@@ -53,6 +51,8 @@ type edge struct {
 	// caches are the agents' HTTP caches, zones the counters of their rate limits.
 	caches map[string]*cache.Store
 	zones  map[string]*throttle.Zone
+	// waiting counts, for each agent, the requests whose answer has not begun.
+	waiting map[string]*atomic.Int64
 }
 
 // duty is one configuration's claim on an agent.
@@ -61,8 +61,8 @@ type duty struct {
 	rel   *release
 }
 
-func newEdge(dir string, memory int64) *edge {
-	e := &edge{dir: dir, memory: memory, duty: map[string][]duty{}}
+func newEdge(s storage) *edge {
+	e := &edge{storage: s, duty: map[string][]duty{}}
 	e.logger.Store(zap.NewNop())
 	return e
 }
@@ -74,14 +74,16 @@ func (e *edge) open() error {
 }
 
 func (e *edge) doOpen() error {
-	log := slog.New(zapslog.NewHandler(caddy.Log().Named("gatehouse").Core()))
-	store, err := badgerstore.Open(badgerstore.Config{Dir: filepath.Join(e.dir, "store"), Memory: e.memory, Logger: log})
+	log := storeLog()
+	store, err := e.storage.open()
 	if err != nil {
 		return fmt.Errorf("gatehouse: %w", err)
 	}
 	e.store = store
 	e.directory = durable.NewDirectory(durable.Config{Store: store, Logger: log})
 	e.directory.Register(strictNamespace, newStrictClass())
+	e.directory.Register(strictLedgerNamespace, newStrictClass())
+	e.sockets = socket.New(socket.Config{Deliver: e.deliver})
 	e.spaces = kv.New(kv.Config{Store: store})
 	e.schedule = newSchedule(e)
 	e.mu.Lock()
@@ -106,6 +108,7 @@ func (e *edge) Destruct() error {
 		return nil
 	}
 	e.schedule.close()
+	e.sockets.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	ended := make(chan struct{})
@@ -165,6 +168,7 @@ func (e *edge) assign(name string, before *release) {
 		for ns := range before.classes {
 			if now == nil || now.classes[ns] == nil {
 				e.directory.Register(ns, nil)
+				e.sockets.DropNamespace(ns)
 			}
 		}
 	}

@@ -32,13 +32,14 @@ func (v *visit) httpError(rel *release, err error) error {
 	case errors.Is(err, agentruntime.ErrCanceled), errors.Is(err, context.Canceled):
 		status = statusClientGone
 	}
-	return v.refusal(status, errors.New("agent "+rel.name+": "+rel.redact(err.Error())))
+	return v.refusal("agent", status, errors.New("agent "+rel.name+": "+rel.redact(err.Error())))
 }
 
-// refusal is the error that Caddy's handle_errors sees: its id is the record's, which the client gets as X-Request-Id.
-func (v *visit) refusal(status int, err error) error {
+// refusal is the error that ends a request in a stage. A handle_errors of the site sees it; without one, the client gets a
+// problem document (problem.go). Its id is the record's, which the client gets as X-Request-Id.
+func (v *visit) refusal(stage string, status int, err error) error {
 	v.writer.Header().Set("X-Request-Id", v.rec.ID())
-	return caddyhttp.HandlerError{Err: err, StatusCode: status, ID: v.rec.ID()}
+	return caddyhttp.HandlerError{Err: stageError{stage, err}, StatusCode: status, ID: v.rec.ID()}
 }
 
 // remoteError is a failure of an actor as the caller's code sees it.
@@ -51,7 +52,9 @@ func remoteError(err error) error {
 		return &agentruntime.RemoteError{Name: "Error", Message: "the durable actor is overloaded", Overloaded: true, Retryable: true}
 	case errors.Is(err, durable.ErrNoClass):
 		return &agentruntime.RemoteError{Name: "Error", Message: "no agent of this server has the class of this durable actor"}
-	case errors.Is(err, durable.ErrReset), errors.Is(err, durable.ErrFenced), errors.Is(err, durable.ErrRetired), errors.Is(err, durable.ErrClosed):
+	case errors.Is(err, durable.ErrRetired):
+		return &agentruntime.RemoteError{Name: "Error", Message: "the durable actor was reset because its code was updated", Reset: true, Retryable: true}
+	case errors.Is(err, durable.ErrReset), errors.Is(err, durable.ErrFenced), errors.Is(err, durable.ErrClosed):
 		return &agentruntime.RemoteError{Name: "Error", Message: "the durable actor was reset", Reset: true, Retryable: true}
 	}
 	return &agentruntime.RemoteError{Name: "Error", Message: err.Error()}

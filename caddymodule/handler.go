@@ -98,6 +98,11 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	if err := h.app.await(r.Context()); err != nil {
 		return v.refuse("agent", http.StatusServiceUnavailable, "%w", err)
 	}
+	begun, err := v.queue.join(v, h.agent)
+	defer begun()
+	if err != nil {
+		return err
+	}
 	v.rec.Write(func(e *record.Entry) { e.Agent, e.Version, e.Did.Ran = rel.name, rel.version(), true })
 	// The invocation may outlive the request, for waitUntil; until the answer is out it ends with the client.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
@@ -133,8 +138,9 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 		})
 	}()
 	resp, err := inv.Response()
+	begun()
 	if err != nil && body.over.Load() {
-		return v.refusal(http.StatusRequestEntityTooLarge, fmt.Errorf("agent %s: the request body is over the limit of %d bytes", rel.name, rel.bodyLimit()))
+		return v.refusal("agent", http.StatusRequestEntityTooLarge, fmt.Errorf("agent %s: the request body is over the limit of %d bytes", rel.name, rel.bodyLimit()))
 	}
 	if err != nil {
 		if h.Develop {
@@ -243,21 +249,22 @@ func send(w http.ResponseWriter, resp *agentruntime.Response) error {
 		flushed = true
 		mu.Unlock()
 	}()
-	write := func(b []byte) error {
+	// The server sends the last part when the handler returns, and knows the length of an answer that has one part.
+	write := func(b []byte, last bool) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if _, err := w.Write(b); err != nil {
-			return err
+		_, err := w.Write(b)
+		if err == nil && !last {
+			flush()
 		}
-		flush()
-		return nil
+		return err
 	}
 	buf := copyBuffers.Get().(*[32 << 10]byte)
 	defer copyBuffers.Put(buf)
 	for {
 		n, err := resp.Body.Read(buf[:])
 		if n > 0 {
-			if err := write(buf[:n]); err != nil {
+			if err := write(buf[:n], err == io.EOF); err != nil {
 				return err
 			}
 		}

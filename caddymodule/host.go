@@ -60,6 +60,16 @@ func (h *host) Fetch(ctx context.Context, target agentruntime.Target, req *agent
 	return nil, fmt.Errorf("fetch: unknown target %d", target.Kind)
 }
 
+// hold keeps the record open for what is about to go out, until it is released. An invocation that has ended sends nothing any more, for
+// nobody would know of it; what an actor's event began may go on after the event.
+func (h *host) hold() error {
+	if h.rec.Hold() || h.actor != "" {
+		return nil
+	}
+	h.rec.Release(time.Now())
+	return agentruntime.ErrCanceled
+}
+
 // egress sends req through the agent's policy.
 func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentruntime.Response, error) {
 	out, err := http.NewRequestWithContext(ctx, req.Method, req.URL, req.Body)
@@ -69,7 +79,9 @@ func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentrun
 	out.Header = req.Header
 	out.ContentLength = req.ContentLength
 	// Code may not wait for its request, nor read the answer's body to the end: the call is in the record all the same.
-	h.rec.Hold()
+	if err := h.hold(); err != nil {
+		return nil, err
+	}
 	defer func() { h.rec.Release(time.Now()) }()
 	hops := map[int]int{}
 	opt := egress.Options{Observe: func(c egress.Call) { h.observe(hops, c, true) }}
@@ -125,21 +137,30 @@ func (b refusingBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// namespace finds the namespace of a binding, if the agent may reach it.
+func (h *host) namespace(binding string) (durable.Namespace, error) {
+	ns, ok := h.rel.actors[binding]
+	if !ok {
+		return ns, fmt.Errorf("durable %s: %w", binding, agentruntime.ErrNoBinding)
+	}
+	if owner, _, _ := strings.Cut(ns.Name(), "/"); owner != h.rel.name {
+		if rel := h.rel.edge.current(owner); rel != nil && !rel.admits(h.rel.name) {
+			return ns, errNotAdmitted(owner, h.rel.name)
+		}
+	}
+	return ns, nil
+}
+
 // acquire holds the target's actor in memory. Whether the agent may reach it follows from the binding; whether the id
 // is one of that namespace is checked here, whatever the code's side has checked.
 func (h *host) acquire(ctx context.Context, target agentruntime.Target) (*durable.Handle, *actor, error) {
-	ns, ok := h.rel.actors[target.Binding]
-	if !ok {
-		return nil, nil, fmt.Errorf("durable %s: %w", target.Binding, agentruntime.ErrNoBinding)
+	ns, err := h.namespace(target.Binding)
+	if err != nil {
+		return nil, nil, err
 	}
 	id, err := ns.IDFromString(target.Actor)
 	if err != nil {
 		return nil, nil, fmt.Errorf("durable %s: %w", target.Binding, err)
-	}
-	if owner, _, _ := strings.Cut(ns.Name(), "/"); owner != h.rel.name {
-		if rel := h.rel.edge.current(owner); rel != nil && !rel.admits(h.rel.name) {
-			return nil, nil, errNotAdmitted(owner, h.rel.name)
-		}
 	}
 	handle, err := h.rel.edge.directory.Acquire(ctx, ns.Key(id), target.Name)
 	if err != nil {
@@ -169,7 +190,13 @@ func (h *host) actorFetch(ctx context.Context, target agentruntime.Target, req *
 	inv := act.code.Fetch(ctx, to, req)
 	h.rec.Hold()
 	resp, err := inv.Response()
+	if err == nil {
+		err = act.connected(resp)
+	}
 	status := 0
+	if err != nil {
+		resp = nil
+	}
 	if resp != nil {
 		status = resp.Status
 	}
@@ -292,6 +319,41 @@ func (h *host) kv(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVRes
 	}
 	return agentruntime.KVResult{}, fmt.Errorf("kv %s: unknown operation %d", op.Binding, op.Verb)
 }
+
+// Actors implements agentruntime.Host.
+func (h *host) Actors(ctx context.Context, binding, after string, limit int) ([]string, error) {
+	begun := time.Now()
+	ids, err := h.listActors(ctx, binding, after, limit)
+	h.noteActor(agentruntime.Target{Binding: binding}, "list", 0, begun, err)
+	return ids, err
+}
+
+func (h *host) listActors(ctx context.Context, binding, after string, limit int) ([]string, error) {
+	ns, err := h.namespace(binding)
+	if err != nil {
+		return nil, err
+	}
+	var from *durable.ID
+	if after != "" {
+		id, err := ns.IDFromString(after)
+		if err != nil {
+			return nil, fmt.Errorf("durable %s: %w", binding, err)
+		}
+		from = &id
+	}
+	found, err := h.rel.edge.store.List(ctx, ns.Name(), from, min(max(limit, 1), 1+maxActorList))
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(found))
+	for i, id := range found {
+		ids[i] = id.String()
+	}
+	return ids, nil
+}
+
+// maxActorList is how many ids one page may have.
+const maxActorList = 1000
 
 // Secret implements agentruntime.Host.
 func (h *host) Secret(_ context.Context, binding string) (string, error) {

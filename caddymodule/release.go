@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -66,11 +65,7 @@ func (r *release) Destruct() error {
 	if r.agent == nil {
 		return nil
 	}
-	r.agent.Close()
-	if r.config.isolation() == isolationProcess {
-		return giveCells()
-	}
-	return nil
+	return r.config.dropCode(r.agent)
 }
 
 // bodyLimit is the largest request body in bytes.
@@ -79,10 +74,10 @@ func (r *release) bodyLimit() int64 { return r.agent.Limits().RequestBody }
 // handles says whether the code has a handler for the event.
 func (r *release) handles(event string) bool { return slices.Contains(r.agent.Handlers(), event) }
 
-// holds says whether the agent's own actors have the class.
+// holds says whether the agent's own actors, without those that stand for workflows, have the class.
 func (r *release) holds(class string) bool {
 	for _, c := range r.classes {
-		if c.name == class {
+		if c.name == class && !c.workflow {
 			return true
 		}
 	}
@@ -104,9 +99,12 @@ func (a *App) newRelease(name string, c *AgentConfig) (rel *release, inputs []st
 	if err := a.foreignRoots(name, full); err != nil {
 		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
 	}
-	bundle, err := agentruntime.MakeBundle(context.Background(), agentruntime.BuildOptions{Main: full.Main, WithoutNode: full.withoutNode, Log: func(warning string) {
+	if err := a.nameWorkflows(name, full); err != nil {
+		return nil, inputs, at(c.Place, "agent %s: %w", name, err)
+	}
+	bundle, err := makeBundle(full, func(warning string) {
 		a.logger.Warn("agent's code", zap.String("agent", name), zap.String("warning", warning))
-	}})
+	})
 	if err != nil {
 		var build *agentruntime.BuildError
 		if errors.As(err, &build) {
@@ -140,7 +138,7 @@ func (a *App) fingerprint(name string, c *resolvedAgent, bundle *agentruntime.Bu
 		ring = *a.Keyring
 		ring.Place = ""
 	}
-	b, err := json.Marshal([]any{a.edge.dir, a.points.path, ring, name, plain, bundle.Version(), policy})
+	b, err := json.Marshal([]any{a.edge.storage.dir, a.points.path, ring, name, plain, bundle.Version(), policy})
 	if err != nil {
 		return "", err
 	}
@@ -177,6 +175,17 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 			r.classes[ns.Name()] = &actorClass{rel: r, name: b.Class}
 		}
 		bindings = append(bindings, agentruntime.Binding{Name: b.Binding, Kind: agentruntime.BindingDurable, Class: b.Class, Agent: b.Agent, Namespace: ns.Name()})
+	}
+	for _, b := range c.Workflows {
+		ns := b.namespace(name)
+		r.actors[b.Binding] = ns
+		if b.Agent == "" {
+			if other := r.classes[ns.Name()]; other != nil && other.name != b.Class {
+				return nil, fmt.Errorf("workflow %s: the workflow %s is of the class %s, and %s is bound under its name; give each class a name of its own", b.Binding, b.Name, other.name, b.Class)
+			}
+			r.classes[ns.Name()] = &actorClass{rel: r, name: b.Class, workflow: true}
+		}
+		bindings = append(bindings, agentruntime.Binding{Name: b.Binding, Kind: agentruntime.BindingWorkflow, Class: b.Class, Agent: b.Agent, Namespace: ns.Name()})
 	}
 	for _, s := range c.Services {
 		entry := agentruntime.Entry{Name: s.Entrypoint}
@@ -237,7 +246,7 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 	if c.Assets != nil && c.Assets.Binding != "" {
 		bindings = append(bindings, agentruntime.Binding{Name: c.Assets.Binding, Kind: agentruntime.BindingAssets})
 	}
-	ag, err := newCode(name, r.config, bundle, bindings, c.Limits.runtime())
+	ag, err := newCode(name, r.config, bundle, bindings, c.Limits.runtime(), a.edge.shed)
 	if err != nil {
 		_ = r.Destruct()
 		return nil, err

@@ -70,7 +70,9 @@ type serviceCall struct {
 
 // reach decides about a call and begins it. What comes of it is to be noted, also of a refusal.
 func (h *host) reach(ctx context.Context, target agentruntime.Target, kind record.Kind, method, path string) (context.Context, *serviceCall, error) {
-	h.rec.Hold() // code may not wait for its call; it is in the record all the same
+	if err := h.hold(); err != nil { // code may not wait for its call; it is in the record all the same
+		return nil, nil, err
+	}
 	c := &serviceCall{from: h, begun: time.Now(), note: record.Call{Kind: "service", Host: target.Binding, Method: method}}
 	rel, entry, err := h.service(target, &c.note)
 	if err == nil && !rel.admits(h.rel.name) {

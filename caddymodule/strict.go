@@ -35,20 +35,24 @@ func newStrictClass() durable.Class {
 	})
 }
 
-// Take implements throttle.Counter. An admission is durable when it returns.
-func (c strictCounter) Take(ctx context.Context, zone, key string, r throttle.Rate) (throttle.Decision, error) {
-	name := strconv.Quote(zone) + " " + key
-	handle, err := c.directory.Acquire(ctx, strictActors.Key(strictActors.IDFromName(name)), "")
+// doStrict runs f as an event of the actor that counts a key of a zone or budget.
+func doStrict(ctx context.Context, directory *durable.Directory, actors durable.Namespace, limit, key string, f func(*durable.Storage) error) error {
+	handle, err := directory.Acquire(ctx, actors.Key(actors.IDFromName(strconv.Quote(limit)+" "+key)), "")
 	if err != nil {
-		return throttle.Decision{}, err
+		return err
 	}
 	defer handle.Release()
 	n, ok := handle.Instance().(*durable.Native)
 	if !ok {
-		return throttle.Decision{}, fmt.Errorf("throttle: zone %s is not counted by this process", zone)
+		return fmt.Errorf("throttle: %s is not counted by this process", limit)
 	}
+	return n.Do(ctx, f)
+}
+
+// Take implements throttle.Counter. An admission is durable when it returns.
+func (c strictCounter) Take(ctx context.Context, zone, key string, r throttle.Rate) (throttle.Decision, error) {
 	var d throttle.Decision
-	err = n.Do(ctx, func(s *durable.Storage) error {
+	err := doStrict(ctx, c.directory, strictActors, zone, key, func(s *durable.Storage) error {
 		now := time.Now()
 		var err error
 		if d, err = throttle.Take(ctx, slots{s}, r, now); err != nil || !d.Allowed {

@@ -13,7 +13,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
+	"github.com/gatehouse-edge/gatehouse/access"
 	"github.com/gatehouse-edge/gatehouse/record"
 )
 
@@ -22,7 +24,13 @@ type visit struct {
 	rec      *record.Record
 	clientIP string
 	writer   *countingWriter
+	request  *http.Request // as the first stage got it
+	log      *zap.Logger
 	depth    atomic.Int32 // stages entered and not left
+	queue    queueCap     // what throttle lets wait for an agent
+
+	who      *access.Identity // nil: nobody
+	badToken bool             // a token came that is not believed
 }
 
 type visitKey struct{}
@@ -38,6 +46,8 @@ func (a *App) enter(w http.ResponseWriter, r *http.Request) (*visit, http.Respon
 		rec:      record.Open(record.KindFetch, time.Now(), record.LogSink{Logger: a.logger}, &tail, tailAgents{a.edge}),
 		clientIP: ip,
 		writer:   &countingWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}},
+		request:  r,
+		log:      a.logger,
 	}
 	v.depth.Store(1)
 	v.rec.Write(func(e *record.Entry) {
@@ -52,30 +62,51 @@ func (a *App) enter(w http.ResponseWriter, r *http.Request) (*visit, http.Respon
 
 // through runs a stage and leaves it, also when a handler below aborts the response.
 func (v *visit) through(stage func() error) (err error) {
-	defer func() { v.leave(err) }()
+	defer func() { err = v.leave(err) }()
 	return stage()
 }
 
-// leave ends a stage with the error that its handler returns. The last one ends the visit.
-func (v *visit) leave(err error) {
+// leave ends a stage with the error that its handler returns, and returns what Caddy gets to know of it. The last one
+// ends the visit: it answers what a stage refused.
+func (v *visit) leave(err error) error {
 	if v.depth.Add(-1) > 0 {
-		return
+		return err
 	}
 	status := v.writer.status
-	if he := (caddyhttp.HandlerError{}); errors.As(err, &he) && status == 0 {
-		status = he.StatusCode
+	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok && status == 0 {
+		status = failed.StatusCode
+		if by, ok := errors.AsType[stageError](failed.Err); ok && v.answer(failed, by.stage) {
+			if status >= http.StatusInternalServerError {
+				v.log.Error("request failed", zap.String("id", v.rec.ID()), zap.Int("status", status), zap.Error(failed.Err))
+			}
+			err = nil
+		}
 	}
 	if status == 0 && err == nil {
 		status = http.StatusOK
 	}
 	v.rec.Write(func(e *record.Entry) { e.Out.Status, e.Out.Bytes = status, v.writer.bytes })
 	v.rec.Release(time.Now())
+	return err
 }
 
 // refuse notes that a stage ended the request, and makes the error that says so to Caddy.
 func (v *visit) refuse(stage string, status int, format string, args ...any) error {
 	v.rec.Write(func(e *record.Entry) { e.Decided.RefusedBy = stage })
-	return v.refusal(status, fmt.Errorf(stage+": "+format, args...))
+	return v.refusal(stage, status, fmt.Errorf(stage+": "+format, args...))
+}
+
+// deny ends the request as refuse does. In shadow it writes down that the stage would have, and returns nil: the request
+// goes on.
+func (v *visit) deny(shadow bool, stage string, status int, format string, args ...any) error {
+	if !shadow {
+		return v.refuse(stage, status, format, args...)
+	}
+	reason := fmt.Errorf(format, args...).Error()
+	v.rec.Write(func(e *record.Entry) {
+		e.Decided.Shadow = append(e.Decided.Shadow, record.Refusal{Stage: stage, Status: status, Reason: reason})
+	})
+	return nil
 }
 
 // placeholder answers the placeholders under http.gatehouse.
@@ -83,6 +114,9 @@ func (v *visit) placeholder(key string) (any, bool) {
 	name, ok := strings.CutPrefix(key, "http.gatehouse.")
 	if !ok {
 		return nil, false
+	}
+	if claim, ok := strings.CutPrefix(name, "identity.claim."); ok {
+		return v.claim(claim), true
 	}
 	var value any
 	v.rec.Read(func(e *record.Entry) {
@@ -119,6 +153,16 @@ func (v *visit) placeholder(key string) (any, bool) {
 		}
 	})
 	return value, ok
+}
+
+// claim is what the request's verified token says under a name: a text, number or truth value as text, and nothing for what is none of
+// these or is not there.
+func (v *visit) claim(name string) string {
+	if v.who == nil {
+		return ""
+	}
+	text, _ := access.ClaimText(v.who.Claims[name])
+	return text
 }
 
 func wafPlaceholder(d *record.WAFDecision, name string) any {

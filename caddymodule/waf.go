@@ -2,8 +2,10 @@ package caddymodule
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 
@@ -31,7 +33,8 @@ type WAF struct {
 	Paranoia int `json:"paranoia,omitempty"`
 	// Anomaly is the score from which on a request is refused; default 5.
 	Anomaly int `json:"anomaly,omitempty"`
-	// Mode is block, the default, or detect.
+	// Mode is block, the default, detect, which notes what the rules find, or shadow, which also notes what would have been refused
+	// as a refusal in shadow. Neither refuses anything.
 	Mode string `json:"mode,omitempty"`
 	// Body is how much of a request body is inspected, in bytes; default 1 MiB.
 	Body int64 `json:"body,omitempty"`
@@ -39,6 +42,13 @@ type WAF struct {
 	Partial bool `json:"partial,omitempty"`
 	// Rules are files of SecLang rules, globs allowed.
 	Rules []string `json:"rules,omitempty"`
+	// Files is a digest of what the Rules' files held when the Caddyfile was read. Caddy takes a configuration that has not changed for
+	// one that need not be loaded; this changes it where a file has changed.
+	Files string `json:"files,omitempty"`
+	// Directives are SecLang rules, loaded after those of files that are loaded before the CRS.
+	Directives string `json:"directives,omitempty"`
+	// Profile adapts the rules to a kind of traffic: llm_json; default none.
+	Profile string `json:"profile,omitempty"`
 	// Exclude switches rules off for paths.
 	Exclude []WAFExclusion `json:"exclude,omitempty"`
 	// Responses are the media types of the response bodies to inspect; default none.
@@ -68,13 +78,17 @@ func (*WAF) CaddyModule() caddy.ModuleInfo {
 func (m *WAF) config() (waf.Config, error) {
 	c := waf.Config{
 		CRS: m.CRS, Paranoia: m.Paranoia, Anomaly: m.Anomaly, BodyLimit: m.Body, RuleFiles: m.Rules, Responses: m.Responses,
+		Directives: m.Directives, Profile: m.Profile,
 	}
 	switch m.Mode {
 	case "", "block":
-	case "detect":
+	case "detect", modeShadow:
 		c.Mode = waf.ModeDetect
 	default:
-		return c, errors.New("mode " + m.Mode + " is not part of this version; it is block or detect")
+		return c, fmt.Errorf("mode %s: it is %s", m.Mode, wafModes)
+	}
+	if c.Profile != "" && !c.CRS {
+		return c, errors.New("profile " + c.Profile + " adapts the Core Rule Set: add crs")
 	}
 	if m.Partial {
 		c.BodyOver = waf.Partial
@@ -95,8 +109,8 @@ func (m *WAF) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return at(m.Place, "waf: %w", err)
 	}
-	if !m.CRS && len(m.Rules) == 0 {
-		return at(m.Place, "waf has no rules: set crs, rules or both")
+	if m.empty() {
+		return at(m.Place, "%s", noRules)
 	}
 	key := c.Key()
 	v, _, err := wafPool.LoadOrNew(key, func() (caddy.Destructor, error) {
@@ -109,6 +123,14 @@ func (m *WAF) Provision(ctx caddy.Context) error {
 	m.engine, m.key = v.(*pooledEngine), key
 	return nil
 }
+
+const (
+	wafModes = "block, detect or shadow"
+	noRules  = "waf has no rules: add crs, rules FILE or directives"
+)
+
+// empty tells whether there is nothing to judge by.
+func (m *WAF) empty() bool { return !m.CRS && len(m.Rules) == 0 && m.Directives == "" }
 
 // Cleanup gives the engine back.
 func (m *WAF) Cleanup() error {
@@ -129,14 +151,21 @@ func (m *WAF) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 func (m *WAF) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	ip, _ := netip.ParseAddr(v.clientIP)
 	tx, err := m.engine.Inspect(r, waf.Client{IP: ip, Port: portOf(r.RemoteAddr)}, v.rec.ID())
+	shadow := m.Mode == modeShadow
 	if err != nil {
-		return v.refuse("waf", bodyErrorStatus(err), "%w", err)
+		if err := v.deny(shadow, "waf", bodyErrorStatus(err), "%w", err); err != nil {
+			return err
+		}
+		return next.ServeHTTP(w, r)
 	}
 	defer tx.Close()
 	verdict := tx.Verdict()
 	note(v, verdict)
-	if verdict.Action == waf.Block {
-		return v.refuse("waf", verdict.Status, "the rules refuse the request")
+	inShadow := shadow && verdict.Action == waf.Detect
+	if verdict.Action == waf.Block || inShadow {
+		if err := v.deny(inShadow, "waf", verdict.Status, "the rules refuse the request"); err != nil {
+			return err
+		}
 	}
 	refused := 0
 	out := tx.ResponseWriter(w, r, func(_ http.ResponseWriter, d waf.Verdict) { refused = d.Status })
@@ -146,6 +175,9 @@ func (m *WAF) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddy
 	}
 	verdict, err = tx.Finish()
 	note(v, verdict)
+	if shadow && !inShadow && verdict.Action == waf.Detect {
+		_ = v.deny(true, "waf", verdict.Status, "the rules refuse the response") // nil in shadow
+	}
 	if refused != 0 {
 		return v.refuse("waf", refused, "the rules refuse the response")
 	}
@@ -158,6 +190,8 @@ func bodyErrorStatus(err error) int {
 	switch {
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout
 	case errors.Is(err, waf.ErrBody):
 		return http.StatusBadRequest
 	}
@@ -165,7 +199,7 @@ func bodyErrorStatus(err error) int {
 }
 
 func note(v *visit, verdict waf.Verdict) {
-	d := &record.WAFDecision{Action: verdict.Action.String(), Score: verdict.Score}
+	d := &record.WAFDecision{Action: verdict.Action.String(), Score: verdict.Score, OutboundScore: verdict.OutboundScore}
 	for _, r := range verdict.Rules {
 		d.Rules = append(d.Rules, record.WAFRule{ID: r.ID, Message: r.Message, Severity: r.Severity, Tags: r.Tags})
 	}
@@ -185,9 +219,11 @@ func portOf(addr string) int {
 //		crs
 //		paranoia <1..4>
 //		anomaly <score>
-//		mode block|detect
+//		mode block|detect|shadow
 //		body <size> [reject|partial]
 //		rules <file...>
+//		directives <SecLang>
+//		profile llm_json
 //		exclude <path> <rule id...>
 //		responses <media type...>
 //	}
@@ -210,8 +246,11 @@ func parseWAF(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	if !block {
 		m.CRS = true
 	}
-	if !m.CRS && len(m.Rules) == 0 {
-		return nil, d.Err("waf has no rules: add crs, rules FILE or both")
+	if m.empty() {
+		return nil, d.Err(noRules)
+	}
+	if len(m.Rules) > 0 {
+		m.Files = waf.Config{RuleFiles: m.Rules}.Key()
 	}
 	return m, nil
 }
@@ -230,8 +269,8 @@ func (m *WAF) parseOption(d *caddyfile.Dispenser) error {
 		if m.Mode, err = oneArg(d); err != nil {
 			return err
 		}
-		if m.Mode != "block" && m.Mode != "detect" {
-			return refuseOption(d, "mode "+m.Mode+" of waf")
+		if m.Mode != "block" && m.Mode != "detect" && m.Mode != modeShadow {
+			return d.Errf("mode %s: it is %s", m.Mode, wafModes)
 		}
 	case "body":
 		return m.parseBody(d)
@@ -261,10 +300,18 @@ func (m *WAF) parseOption(d *caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		m.Responses = append(m.Responses, args...)
+	case "directives":
+		text, err := oneArg(d)
+		if err != nil {
+			return err
+		}
+		m.Directives += text + "\n"
 	case "profile":
-		return refuseOption(d, "profile of waf")
+		if m.Profile, err = oneArg(d); err == nil && m.Profile != waf.ProfileLLMJSON {
+			return d.Errf("profile %s: there is %s", m.Profile, waf.ProfileLLMJSON)
+		}
 	default:
-		return unknownOption(d, "waf", "crs, paranoia, anomaly, mode, body, rules, exclude and responses")
+		return unknownOption(d, "waf", "crs, paranoia, anomaly, mode, body, rules, directives, profile, exclude and responses")
 	}
 	return err
 }

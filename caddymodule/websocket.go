@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/egress"
+	"github.com/gatehouse-edge/gatehouse/socket"
 )
 
 // maxSocketMessage is the largest message of a WebSocket in bytes, as at Cloudflare.
@@ -28,6 +29,9 @@ func (v *visit) serveSocket(w http.ResponseWriter, r *http.Request, resp *agentr
 		_ = resp.Socket.Close(1006, "")
 		w.Header().Set("Upgrade", "websocket")
 		return v.refuse("agent", http.StatusUpgradeRequired, "the code answered with a WebSocket, and the request did not ask for one")
+	}
+	if kept, ok := resp.Socket.(*socket.Outer); ok {
+		return v.serveKept(w, r, resp, kept)
 	}
 	protocols := resp.Header.Values("Sec-Websocket-Protocol")
 	for name, values := range resp.Header {
@@ -119,7 +123,9 @@ func (h *host) dialSocket(ctx context.Context, req *agentruntime.Request) (*agen
 		}
 	}
 	header.Del("Sec-Websocket-Protocol")
-	h.rec.Hold()
+	if err := h.hold(); err != nil {
+		return nil, err
+	}
 	through := &socketTransport{host: h, ctx: ctx, hops: map[int]int{}}
 	conn, resp, err := websocket.Dial(ctx, req.URL, &websocket.DialOptions{
 		HTTPHeader: header, Subprotocols: protocols,
@@ -179,7 +185,9 @@ func (t *socketTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // Connect implements agentruntime.Host.
 func (h *host) Connect(ctx context.Context, address string, opt agentruntime.ConnectOptions) (agentruntime.Conn, error) {
-	h.rec.Hold()
+	if err := h.hold(); err != nil {
+		return nil, err
+	}
 	hops := map[int]int{}
 	conn, err := h.rel.policy.Connect(ctx, address, func(c egress.Call) {
 		h.observe(hops, c, true)

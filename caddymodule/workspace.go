@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -137,10 +136,10 @@ func (w *workspace) readVars(p *plan) error {
 	return nil
 }
 
-// bindClasses builds the code and binds each exported class that extends DurableObject and that nothing binds yet, under
+// bindClasses builds the code and binds each exported class that extends DurableObject or WorkflowEntrypoint and that nothing binds yet, under
 // its name in capitals.
 func (w *workspace) bindClasses(p *plan) error {
-	bundle, err := agentruntime.MakeBundle(context.Background(), agentruntime.BuildOptions{Main: p.full.Main})
+	bundle, err := makeBundle(p.full, nil)
 	if err != nil {
 		if refused, ok := errors.AsType[*agentruntime.BuildError](err); ok {
 			p.inputs = append(p.inputs, refused.Inputs...)
@@ -148,14 +147,11 @@ func (w *workspace) bindClasses(p *plan) error {
 		return err
 	}
 	p.inputs = append(p.inputs, bundle.Inputs()...)
-	script, err := bundle.Compile()
-	if err != nil {
-		return bundle.Refusal(err)
-	}
-	code, err := agentruntime.New(agentruntime.Config{Name: p.name, Script: script})
+	code, err := newCode(p.name, p.config, bundle, nil, agentruntime.Limits{}, nil)
 	if err != nil {
 		return err
 	}
+	defer p.config.dropCode(code)
 	for _, class := range code.DurableClasses() {
 		binding := capitals(class)
 		bound := slices.ContainsFunc(p.full.Durable, func(b DurableBinding) bool { return b.Class == class && b.Agent == "" || b.Binding == binding })
@@ -164,6 +160,16 @@ func (w *workspace) bindClasses(p *plan) error {
 		}
 		b := DurableBinding{Binding: binding, Class: class}
 		p.config.Durable, p.full.Durable = append(p.config.Durable, b), append(p.full.Durable, b)
+		p.classes = append(p.classes, class)
+	}
+	for _, class := range code.WorkflowClasses() {
+		binding := capitals(class)
+		bound := slices.ContainsFunc(p.full.Workflows, func(b WorkflowBinding) bool { return b.Class == class && b.Agent == "" || b.Binding == binding })
+		if _, taken := p.full.vars[binding]; bound || taken || p.full.KV[binding] != "" {
+			continue
+		}
+		b := WorkflowBinding{Binding: binding, Class: class}
+		p.config.Workflows, p.full.Workflows = append(p.config.Workflows, b), append(p.full.Workflows, b)
 		p.classes = append(p.classes, class)
 	}
 	return nil

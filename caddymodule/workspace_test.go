@@ -70,8 +70,9 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-const classes = `import { DurableObject } from "cloudflare:workers";
+const classes = `import { DurableObject, WorkflowEntrypoint } from "cloudflare:workers";
 export class Room extends DurableObject {}
+export class MonthlyReport extends WorkflowEntrypoint {}
 export class Plain {}
 export function helper() {}
 export default { fetch() { return new Response("") } };
@@ -85,9 +86,9 @@ func TestPlan(t *testing.T) {
 		"broken/agent.ts": "export default {\n\tfetch( { }\n};\n",
 	})
 	for _, c := range []struct{ path, name, env string }{
-		{"room", "room", "GREETING ORIGIN ROOM"},
-		{"bound", "bound", "A ORIGIN ROOMS"},
-		{"beside/worker.ts", "beside", "KV ORIGIN ROOM"},
+		{"room", "room", "GREETING MONTHLY_REPORT ORIGIN ROOM"},
+		{"bound", "bound", "A MONTHLY_REPORT ORIGIN ROOMS"},
+		{"beside/worker.ts", "beside", "KV MONTHLY_REPORT ORIGIN ROOM"},
 	} {
 		file, err := findCode(filepath.Join(dir, filepath.FromSlash(c.path)))
 		if err != nil {
@@ -125,6 +126,7 @@ func TestDeclarations(t *testing.T) {
 		AgentConfig: AgentConfig{
 			Main:       "/srv/agents/coordinator/agent.ts",
 			Durable:    []DurableBinding{{"ROOMS", "Room", ""}, {"OTHER", "Thing", "summariser"}, {"UNKNOWN", "Thing", "elsewhere"}},
+			Workflows:  []WorkflowBinding{{Binding: "REPORT", Class: "Report"}, {Binding: "FAR", Class: "Far", Agent: "elsewhere"}},
 			Services:   []ServiceBinding{{Binding: "NEXT", Agent: "summariser"}, {Binding: "NAMED", Agent: "summariser", Entrypoint: "Named"}},
 			KV:         map[string]string{"KV": "kv"},
 			Secrets:    map[string]string{"KEY": "open*/ai"},
@@ -140,6 +142,7 @@ func TestDeclarations(t *testing.T) {
 	}
 	for _, want := range []string{
 		`ROOMS: DurableObjectNamespace<import("../agent").Room>;`, `OTHER: DurableObjectNamespace<import("../../summariser").Thing>;`, "UNKNOWN: DurableObjectNamespace;",
+		`REPORT: Workflow<Parameters<import("../agent").Report["run"]>[0]["payload"]>;`, "/** workflow Far of agent elsewhere */\n\t\tFAR: Workflow;",
 		`NEXT: Service<typeof import("../../summariser").default>;`, `NAMED: Service<typeof import("../../summariser").Named>;`, "KV: KVNamespace;",
 		"/** secret open* /ai */\n\t\tKEY: string;", "POINTS: AnalyticsEngineDataset;", "LIMITER: RateLimit;", "ASSETS: Fetcher;", "ORIGIN: Fetcher;", "MODEL: string;", `"odd-name": number;`,
 		"interface Env extends Cloudflare.Env {}",

@@ -48,9 +48,12 @@ func (s *Storage) Alarm() (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	current := s.alarm.current
-	if s.txn != nil && s.txn.alarm != nil {
-		current = *s.txn.alarm
-	} else if s.alarm.running && !s.alarm.touched {
+	for o := s.txn; o != nil; o = o.below {
+		if o.alarm != nil {
+			return o.alarm.At, !o.alarm.IsZero()
+		}
+	}
+	if s.alarm.running && !s.alarm.touched {
 		return time.Time{}, false
 	}
 	return current.At, !current.IsZero()
@@ -71,15 +74,20 @@ func (s *Storage) changeAlarm(alarm Alarm) error {
 	if s.broken != nil {
 		return s.broken
 	}
-	if s.txn != nil {
-		s.txn.alarm = &alarm
-		return nil
-	}
-	if alarm.IsZero() && s.alarm.current.IsZero() && !s.alarm.running {
+	if s.txn == nil && alarm.IsZero() && s.alarm.current.IsZero() && !s.alarm.running {
 		return nil // nothing to remove: costs no batch
 	}
-	s.alarm.replace(alarm)
+	s.setAlarm(alarm)
 	return nil
+}
+
+// setAlarm sets the alarm of the innermost transaction, or the turn's. Called under mu.
+func (s *Storage) setAlarm(alarm Alarm) {
+	if s.txn != nil {
+		s.txn.alarm = &alarm
+		return
+	}
+	s.alarm.replace(alarm)
 }
 
 // AlarmStarted begins a run of the alarm handler. It returns false if no alarm is due: it was deleted, set to

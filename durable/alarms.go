@@ -12,6 +12,10 @@ const (
 	// An alarm that could not be run is tried again after firstAlarmBackoff, doubling up to maxAlarmBackoff.
 	firstAlarmBackoff = 2 * time.Second
 	maxAlarmBackoff   = 5 * time.Minute
+	// clockCheck is the longest wait for an alarm: a clock that is set meanwhile is noticed after it.
+	clockCheck = time.Minute
+	// maxQuiet is the longest time without a look at the store.
+	maxQuiet = time.Hour
 	// storeRetry is the pause after the store could not be asked.
 	storeRetry = time.Second
 )
@@ -26,7 +30,8 @@ type alarmLoop struct {
 	handlers  sync.WaitGroup
 
 	mu      sync.Mutex
-	next    time.Time // when the loop looks again; zero: nothing is planned
+	next    time.Time // when the loop looks again, by the directory's clock; zero: nothing is planned
+	latest  time.Time // when it looks again at the latest, by the process's clock, which nobody sets
 	passing bool      // the loop is looking now; next is then the earliest alarm set meanwhile
 	running map[Key]*alarmRun
 	backoff map[Key]alarmBackoff
@@ -34,7 +39,10 @@ type alarmLoop struct {
 }
 
 // alarmRun is a handler that runs.
-type alarmRun struct{ changed bool }
+type alarmRun struct {
+	changed bool // the stored alarm is another one, or gone
+	skipped bool // the alarm it set came due meanwhile, and waits for it to end
+}
 
 // alarmBackoff keeps an alarm from being tried again too soon. The stored alarm does not change.
 type alarmBackoff struct {
@@ -76,12 +84,8 @@ func (l *alarmLoop) changed(key Key, alarm Alarm) {
 	if l.passing {
 		l.moved[key] = struct{}{}
 	}
-	if alarm.IsZero() || !l.next.IsZero() && !alarm.At.Before(l.next) {
-		return
-	}
-	l.next = alarm.At
-	if !l.passing {
-		l.nudge()
+	if !alarm.IsZero() {
+		l.lookAt(alarm.At)
 	}
 }
 
@@ -106,12 +110,21 @@ func (l *alarmLoop) run() {
 	for {
 		l.begin()
 		wait := l.end(l.pass(pace))
-		timer.Reset(wait)
+		for wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+				wait = l.left()
+			case <-l.wake:
+				wait = 0
+			case <-l.stop:
+				return
+			}
+		}
 		select {
-		case <-timer.C:
-		case <-l.wake:
 		case <-l.stop:
 			return
+		default:
 		}
 	}
 }
@@ -119,7 +132,7 @@ func (l *alarmLoop) run() {
 func (l *alarmLoop) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.passing, l.next = true, time.Time{}
+	l.passing, l.next, l.latest = true, time.Time{}, time.Now().Add(maxQuiet)
 }
 
 // end plans the next look, no later than next, and returns how long to wait for it.
@@ -131,10 +144,23 @@ func (l *alarmLoop) end(next time.Time) time.Duration {
 	if l.next.IsZero() || !next.IsZero() && next.Before(l.next) {
 		l.next = next
 	}
-	if l.next.IsZero() {
-		return time.Hour
+	return l.untilNext()
+}
+
+// left returns how long is left until the next look.
+func (l *alarmLoop) left() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.untilNext()
+}
+
+// untilNext returns how long to wait for the next look, or for another look at the clock. Called under mu.
+func (l *alarmLoop) untilNext() time.Duration {
+	wait := min(clockCheck, time.Until(l.latest))
+	if !l.next.IsZero() {
+		wait = min(wait, l.next.Sub(l.directory.now()))
 	}
-	return max(0, min(time.Hour, l.next.Sub(l.directory.now())))
+	return max(0, wait)
 }
 
 // pass starts what is due and returns when to look again, zero if nothing is known to come.
@@ -194,7 +220,11 @@ func (l *alarmLoop) pass(pace *pace) time.Time {
 func (l *alarmLoop) claim(key Key) (retry time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, moved := l.moved[key]; moved || l.running[key] != nil {
+	if r := l.running[key]; r != nil {
+		r.skipped = true
+		return time.Time{}, false
+	}
+	if _, moved := l.moved[key]; moved {
 		return time.Time{}, false
 	}
 	if b, waiting := l.backoff[key]; waiting && b.until.After(l.directory.now()) {
@@ -213,9 +243,12 @@ func (l *alarmLoop) fire(key Key) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	changed := l.running[key].changed
+	run := l.running[key]
 	delete(l.running, key)
-	if changed {
+	if run.changed && run.skipped {
+		l.lookAt(l.directory.now())
+	}
+	if run.changed {
 		return
 	}
 	// The alarm is still stored and due: the handler could not be run, or the instance left the alarm as it was.
@@ -223,11 +256,17 @@ func (l *alarmLoop) fire(key Key) {
 	b.delay = min(max(firstAlarmBackoff, 2*b.delay), maxAlarmBackoff)
 	b.until = l.directory.now().Add(b.delay)
 	l.backoff[key] = b
-	if l.next.IsZero() || b.until.Before(l.next) {
-		l.next = b.until
-		if !l.passing {
-			l.nudge()
-		}
+	l.lookAt(b.until)
+}
+
+// lookAt has the loop look no later than at that time. Called under mu.
+func (l *alarmLoop) lookAt(at time.Time) {
+	if !l.next.IsZero() && !at.Before(l.next) {
+		return
+	}
+	l.next = at
+	if !l.passing {
+		l.nudge()
 	}
 }
 

@@ -317,3 +317,80 @@ func TestSettingAnAlarmEndsItsBackoff(t *testing.T) {
 		}
 	})
 }
+
+// TestClockIsSet sets the clock back by an hour, and forth by two, while an alarm waits: it fires when the clock says so,
+// once, and at most clockCheck late.
+func TestClockIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var offset atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+		store := NewMemory()
+		d := NewDirectory(Config{Store: store, Now: now})
+		fired := make(chan time.Time, 10)
+		d.Register("Test", NewNativeClass(NativeConfig{Alarm: func(context.Context, *Native, AlarmInfo) error {
+			fired <- now()
+			return nil
+		}}))
+		d.Start()
+		due := now().Add(10 * time.Minute)
+		h, err := d.Acquire(t.Context(), testKey("a"), "")
+		check(t, err)
+		n := h.Instance().(*Native)
+		n.storage.now = now
+		check(t, n.Do(t.Context(), func(s *Storage) error { return s.SetAlarm(due) }))
+		h.Release()
+
+		offset.Store(int64(-time.Hour))
+		elapse(30 * time.Minute)
+		if len(fired) > 0 {
+			t.Fatalf("fired at %v, due at %v", <-fired, due)
+		}
+		offset.Store(int64(time.Hour))
+		elapse(clockCheck + time.Second)
+		select {
+		case at := <-fired:
+			if at.Before(due) {
+				t.Errorf("fired at %v, due at %v", at, due)
+			}
+		default:
+			t.Error("not fired")
+		}
+		elapse(time.Hour)
+		if len(fired) > 0 {
+			t.Error("fired again")
+		}
+		check(t, d.Close(t.Context()))
+		check(t, store.Close())
+	})
+}
+
+// TestAlarmDueWhileItsHandlerRuns has a handler set its next alarm for now, and go on after that is durable and was looked
+// at: it must fire as soon as the handler has ended.
+func TestAlarmDueWhileItsHandlerRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := NewMemory()
+		d := NewDirectory(Config{Store: store})
+		var fired []time.Time
+		d.Register("Test", NewNativeClass(NativeConfig{Alarm: func(ctx context.Context, n *Native, _ AlarmInfo) error {
+			fired = append(fired, time.Now())
+			if len(fired) == 5 {
+				return nil
+			}
+			err := n.Do(ctx, func(s *Storage) error { return s.SetAlarm(time.Now()) })
+			<-time.After(time.Second)
+			return err
+		}}))
+		d.Start()
+		h, err := d.Acquire(t.Context(), testKey("a"), "")
+		check(t, err)
+		begun := time.Now()
+		check(t, h.Instance().(*Native).Do(t.Context(), func(s *Storage) error { return s.SetAlarm(begun) }))
+		h.Release()
+		elapse(time.Minute)
+		if len(fired) != 5 || fired[4].Sub(begun) > 5*time.Second {
+			t.Errorf("fired %v after %v", fired, begun)
+		}
+		check(t, d.Close(t.Context()))
+		check(t, store.Close())
+	})
+}

@@ -13,6 +13,25 @@ const (
 	MaxValueBytes = 2 << 20
 )
 
+// What a batch counts for, and each write of it beside its key and value, against [State.MaxBatch], in bytes. It stands for
+// the records that a store adds.
+const (
+	BatchOverhead = 1024
+	WriteOverhead = 256
+)
+
+// writeCost is what one write counts for.
+func writeCost(key string, value []byte) int { return WriteOverhead + len(key) + len(value) }
+
+// Cost is what a batch counts for against [State.MaxBatch], in bytes.
+func (b *Batch) Cost() int {
+	cost := BatchOverhead + len(b.Name)
+	for i := range b.Ops {
+		cost += writeCost(b.Ops[i].Key, b.Ops[i].Value)
+	}
+	return cost
+}
+
 // Fence is the right to write one actor's state. A store gives it out and honours only the newest one.
 type Fence struct {
 	Actor Key
@@ -67,6 +86,8 @@ type State struct {
 	Alarm Alarm
 	// Keys and Bytes measure what is stored: Bytes adds up keys and values.
 	Keys, Bytes int64
+	// MaxBatch is the most that one batch may cost, as [Batch.Cost] counts. Zero means no limit.
+	MaxBatch int
 }
 
 // Entry is a key with its value.

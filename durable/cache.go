@@ -128,9 +128,13 @@ func (c *cache) settle(e *entry) {
 // trim drops clean entries until they fit the limit.
 func (c *cache) trim() {
 	for c.clean.cost > c.limit {
-		e := c.clean.front()
-		e.unlink()
-		e.dropped = true
-		delete(c.entries, e.key)
+		c.drop(c.clean.front())
 	}
+}
+
+// drop forgets a clean entry.
+func (c *cache) drop(e *entry) {
+	e.unlink()
+	e.dropped = true
+	delete(c.entries, e.key)
 }

@@ -14,7 +14,7 @@ const (
 	DefaultIdleAfter           = 10 * time.Second
 	DefaultRetireAfter         = 30 * time.Second
 	DefaultMaxResident         = 20_000
-	DefaultMaxConcurrentAlarms = 16
+	DefaultMaxConcurrentAlarms = 64
 	DefaultAlarmsPerSecond     = 1000
 )
 

@@ -142,6 +142,42 @@ func elapse(d time.Duration) {
 	synctest.Wait()
 }
 
+// TestShed drops the longest idle of those that match, and none that is in use or busy.
+func TestShed(t *testing.T) {
+	c := &fakeClass{}
+	store := NewMemory()
+	defer store.Close()
+	d := NewDirectory(Config{Store: store})
+	defer d.Close(context.Background())
+	ns := NewNamespace("n")
+	d.Register("n", c)
+	name := func(i Instance) string { return i.(*fakeInstance).Name }
+	for _, n := range []string{"a", "b", "c", "d", "e", "other"} {
+		h, err := d.Acquire(t.Context(), ns.Key(ns.IDFromName(n)), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == "b" {
+			h.Instance().(*fakeInstance).busy = true
+		}
+		if n == "c" {
+			defer h.Release()
+			continue
+		}
+		h.Release()
+	}
+	match := func(i Instance) bool { return name(i) != "other" }
+	if n := d.Shed(match, 0.5); n != 2 { // of a, d and e
+		t.Fatal(n, "actors were dropped")
+	}
+	if n := d.Shed(match, 0.01); n != 1 {
+		t.Fatal(n, "actors were dropped, the last of them is e")
+	}
+	if n := d.Shed(match, 1); n != 0 {
+		t.Fatal(n, "actors were dropped that are in use or busy")
+	}
+}
+
 func mustAcquire(t *testing.T, d *Directory, key Key) *Handle {
 	t.Helper()
 	h, err := d.Acquire(t.Context(), key, "")

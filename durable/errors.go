@@ -27,10 +27,14 @@ var (
 	ErrCorrupt = errors.New("durable: stored data is corrupt")
 	// ErrFailed says that the store stopped because a commit failed. It serves nothing until reopened.
 	ErrFailed = errors.New("durable: store failed")
+	// ErrFull says that the disk has no room for the batch. The store goes on once there is room.
+	ErrFull = errors.New("durable: the disk is full")
 	// ErrClosed says that the store or the directory is closed.
 	ErrClosed = errors.New("durable: closed")
-	// ErrTransaction says that a transaction was begun twice, or ended without having begun.
+	// ErrTransaction says that a transaction was ended that had not begun, or had ended.
 	ErrTransaction = errors.New("durable: transaction misuse")
+	// ErrReserved says that a key is one of those that the storage keeps for itself.
+	ErrReserved = errors.New("durable: reserved key")
 	// ErrRange says that a range's bounds contradict each other.
 	ErrRange = errors.New("durable: invalid range")
 )

@@ -2,8 +2,9 @@ package durable
 
 import "context"
 
-// Flush ends a turn: the buffered writes become one batch, handed to the backend. It does nothing if there are
-// none, or if the storage is broken. Writes of an open transaction stay where they are. It waits only when too much is in flight.
+// Flush ends a turn: the buffered writes become one batch, or, if they are many pages, several that count as one (large.go),
+// handed to the backend. It does nothing if there are none, or if the storage is broken. Writes of an open transaction stay
+// where they are. It waits only when too much is in flight.
 func (s *Storage) Flush() {
 	s.mu.Lock()
 	alarm := s.alarm.take()
@@ -11,21 +12,20 @@ func (s *Storage) Flush() {
 		s.mu.Unlock()
 		return
 	}
-	s.seq++
-	f := &flight{seq: s.seq, entries: s.turn, wipe: s.turnWipe}
-	b := Batch{Fence: s.fence, Seq: s.seq, DeleteAll: s.turnWipe, Alarm: alarm, Name: s.name}
-	b.Ops = make([]Op, len(s.turn))
-	for i, e := range s.turn {
-		e.seq, e.inTurn = s.seq, false
-		b.Ops[i] = Op{Key: e.key, Value: e.value, Delete: e.value == nil}
-		f.bytes += e.cost()
+	var one [1]launch
+	list := one[:0]
+	if s.maxBatch > 0 && BatchOverhead+len(s.name)+s.turnCost > s.maxBatch {
+		list = s.launchLarge(alarm) // a turn that deletes all keys is never let grow so large
+	} else {
+		b := Batch{DeleteAll: s.turnWipe, Alarm: alarm, Name: s.name, Ops: make([]Op, len(s.turn))}
+		for i, e := range s.turn {
+			b.Ops[i] = writeOf(e)
+		}
+		list = s.launch(list, b, s.turn)
 	}
-	s.turn, s.turnWipe, s.name = nil, false, ""
-	s.flights = append(s.flights, f)
-	s.inFlight += f.bytes
+	s.turn, s.turnCost, s.turnPages, s.turnWipe, s.name = nil, 0, 0, false, ""
 	s.mu.Unlock()
-
-	s.backend.Commit(b, func(err error) { s.acknowledge(f, err) })
+	s.hand(list)
 
 	s.mu.Lock()
 	for s.inFlight > maxInFlightBytes && s.broken == nil {
@@ -35,13 +35,18 @@ func (s *Storage) Flush() {
 }
 
 // Gate calls fn once everything flushed so far is durable: at once if nothing is in flight, else from another
-// goroutine. If it cannot become durable any more fn gets the error, and whatever waited behind the gate must
-// not leave the actor.
+// goroutine, in the order of the calls. If it cannot become durable any more fn gets the error, and whatever waited
+// behind the gate must not leave the actor.
 func (s *Storage) Gate(fn func(error)) {
 	s.mu.Lock()
 	if n := len(s.flights); n > 0 && s.broken == nil {
 		f := s.flights[n-1]
 		f.gates = append(f.gates, fn)
+		s.mu.Unlock()
+		return
+	}
+	if s.opening {
+		s.open = append(s.open, opened{fn, s.broken}) // behind those that are being called
 		s.mu.Unlock()
 		return
 	}
@@ -87,11 +92,35 @@ func (s *Storage) Broken() error {
 func (s *Storage) Break(cause error) {
 	s.mu.Lock()
 	gates := s.fail(cause)
-	err := s.broken
-	s.mu.Unlock()
-	for _, gate := range gates {
-		gate(err)
+	s.pass(gates, s.broken)
+}
+
+// opened is a gate that is to be called with err.
+type opened struct {
+	fn  func(error)
+	err error
+}
+
+// pass calls gates with err, after those that are being called. It is called under mu and returns without it.
+func (s *Storage) pass(gates []func(error), err error) {
+	for _, fn := range gates {
+		s.open = append(s.open, opened{fn, err})
 	}
+	if s.opening {
+		s.mu.Unlock()
+		return
+	}
+	for len(s.open) > 0 {
+		next := s.open
+		s.open, s.opening = nil, true
+		s.mu.Unlock()
+		for _, g := range next {
+			g.fn(g.err)
+		}
+		s.mu.Lock()
+	}
+	s.opening = false
+	s.mu.Unlock()
 }
 
 // acknowledge takes the outcome of the oldest batch in flight.
@@ -101,17 +130,12 @@ func (s *Storage) acknowledge(f *flight, err error) {
 		s.mu.Unlock()
 		return
 	}
-	var gates []func(error)
 	if err != nil {
-		gates = s.fail(err)
-		err = s.broken
-	} else {
-		gates = s.land(f)
+		gates := s.fail(err)
+		s.pass(gates, s.broken)
+		return
 	}
-	s.mu.Unlock()
-	for _, gate := range gates {
-		gate(err)
-	}
+	s.pass(s.land(f), nil)
 }
 
 // land makes a batch's entries clean and returns its gates. Called under mu.
@@ -125,6 +149,9 @@ func (s *Storage) land(f *flight) []func(error) {
 	for _, e := range f.entries {
 		if !e.dropped && e.seq == f.seq && !e.inTurn {
 			s.cache.settle(e)
+			if isPage(e.key) {
+				s.cache.drop(e) // whoever reads pages keeps them
+			}
 		}
 	}
 	s.cache.trim()
@@ -142,7 +169,7 @@ func (s *Storage) fail(cause error) []func(error) {
 	for _, f := range s.flights {
 		gates = append(gates, f.gates...)
 	}
-	s.flights, s.turn, s.txn = nil, nil, nil
+	s.flights, s.turn, s.turnCost, s.turnPages, s.txn, s.depth = nil, nil, 0, 0, nil, 0
 	s.cache.reset()
 	s.landed.Broadcast()
 	return gates

@@ -11,13 +11,21 @@ func (s *Storage) List(ctx context.Context, r Range) ([]Entry, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
+	if r.End == "" || r.End > reserved {
+		r.End = reserved
+	}
+	return s.list(ctx, r)
+}
+
+// list is List for keys of any kind.
+func (s *Storage) list(ctx context.Context, r Range) ([]Entry, error) {
 	s.mu.Lock()
 	if s.broken != nil {
 		s.mu.Unlock()
 		return nil, s.broken
 	}
 	own, deletions := s.ownWrites(r)
-	alone := s.wipes > 0 || s.txn != nil && s.txn.wipe
+	alone := s.wipes > 0 || s.txn.wiped()
 	s.mu.Unlock()
 
 	var stored []Entry
@@ -38,25 +46,22 @@ func (s *Storage) List(ctx context.Context, r Range) ([]Entry, error) {
 // ownWrites returns the range's writes that the backend may not see yet, in the range's order, a deletion
 // as a nil value, and the number of deletions. Called under mu.
 func (s *Storage) ownWrites(r Range) (own []Entry, deletions int) {
-	if s.txn == nil || !s.txn.wipe {
-		if s.cache.entries != nil {
-			for e := s.cache.dirty.root.next; e != &s.cache.dirty.root; e = e.next {
-				if !r.Contains(e.key) {
-					continue
-				}
-				if s.txn != nil {
-					if _, covered := s.txn.ops[e.key]; covered {
-						continue
-					}
-				}
-				own = append(own, Entry{Key: e.key, Value: e.value})
+	covered := make(map[string]struct{})
+	for o := s.txn; o != nil; o = o.below {
+		for key, value := range o.ops {
+			if _, ok := covered[key]; !ok && r.Contains(key) {
+				own = append(own, Entry{Key: key, Value: value})
+				covered[key] = struct{}{}
 			}
 		}
+		if o.wipe {
+			break
+		}
 	}
-	if s.txn != nil {
-		for key, value := range s.txn.ops {
-			if r.Contains(key) {
-				own = append(own, Entry{Key: key, Value: value})
+	if !s.txn.wiped() && s.cache.entries != nil {
+		for e := s.cache.dirty.root.next; e != &s.cache.dirty.root; e = e.next {
+			if _, ok := covered[e.key]; !ok && r.Contains(e.key) {
+				own = append(own, Entry{Key: e.key, Value: e.value})
 			}
 		}
 	}

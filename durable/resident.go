@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -213,6 +214,24 @@ func (d *Directory) dropIdle() time.Duration {
 		}
 		d.drop(r, ErrIdle)
 	}
+}
+
+// Shed drops a part of the idle actors whose instances match, the longest idle first, at least one if there is one, and
+// returns how many. It is for memory that runs short.
+func (d *Directory) Shed(match func(Instance) bool, part float64) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var found []*resident
+	for r := d.idle.front(); r != nil; r = d.idle.after(r) {
+		if match(r.instance) && !isBusy(r.instance) {
+			found = append(found, r)
+		}
+	}
+	found = found[:int(math.Ceil(part*float64(len(found))))]
+	for _, r := range found {
+		d.drop(r, ErrIdle)
+	}
+	return len(found)
 }
 
 // residentList is a ring of idle residents in the order they became so.

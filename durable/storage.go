@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -45,19 +46,26 @@ type Storage struct {
 
 	// mu guards everything below against acknowledgements. It is never held while the backend or a gate's
 	// function is called.
-	mu       sync.Mutex
-	landed   sync.Cond // inFlight shrank, or the storage broke
-	cache    cache
-	seq      uint64   // of the last batch handed over
-	turn     []*entry // dirty entries the next batch carries
-	turnWipe bool     // the next batch deletes all keys first
-	wipes    int      // batches not yet durable that delete all keys, the turn's included
-	name     string   // to be stored with the next batch
-	alarm    alarmState
-	txn      *overlay
-	flights  []*flight // batches handed over, oldest first
-	inFlight int       // their size in bytes
-	broken   error
+	mu        sync.Mutex
+	landed    sync.Cond // inFlight shrank, or the storage broke
+	cache     cache
+	seq       uint64   // of the last batch handed over
+	turn      []*entry // dirty entries the next batch carries
+	turnCost  int      // of turn, as a batch counts it
+	turnPages int      // the pages' part of it
+	turnWipe  bool     // the next batch deletes all keys first
+	wipes     int      // batches not yet durable that delete all keys, the turn's included
+	name      string   // to be stored with the next batch
+	alarm     alarmState
+	txn       *overlay  // the innermost open transaction
+	depth     int       // how many are open
+	maxBatch  int       // 0: no limit
+	recovered bool      // no log of pages is left from before
+	flights   []*flight // batches handed over, oldest first
+	inFlight  int       // their size in bytes
+	broken    error
+	open      []opened // gates to be called, in their order
+	opening   bool     // somebody calls them
 }
 
 // flight is a batch on its way to being durable.
@@ -87,7 +95,9 @@ func NewStorage(cfg StorageConfig) *Storage {
 		rand:    cfg.Rand,
 		cache:   newCache(cfg.CacheBytes),
 		seq:     cfg.State.Seq,
-		alarm:   alarmState{current: cfg.State.Alarm},
+
+		maxBatch: cfg.State.MaxBatch,
+		alarm:    alarmState{current: cfg.State.Alarm},
 	}
 	if cfg.Name != cfg.State.Name {
 		s.name = cfg.Name
@@ -96,9 +106,13 @@ func NewStorage(cfg StorageConfig) *Storage {
 	return s
 }
 
+// MaxTurn is the most that one turn's writes may cost, as [Batch.Cost] counts, if most of them are pages; 0 if there is no
+// limit.
+func (s *Storage) MaxTurn() int { return s.largestTurn() }
+
 // Get returns a key's value and whether it is present.
 func (s *Storage) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	if err := CheckKey(key); err != nil {
+	if err := checkOwnKey(key); err != nil {
 		return nil, false, err
 	}
 	s.mu.Lock()
@@ -120,7 +134,7 @@ func (s *Storage) Get(ctx context.Context, key string) ([]byte, bool, error) {
 // GetMany returns the keys' values in their order, nil for an absent key. It is one read of the backend.
 func (s *Storage) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 	for _, key := range keys {
-		if err := CheckKey(key); err != nil {
+		if err := checkOwnKey(key); err != nil {
 			return nil, err
 		}
 	}
@@ -163,13 +177,8 @@ func (s *Storage) lookup(key string) (value []byte, known bool, err error) {
 	if s.broken != nil {
 		return nil, false, s.broken
 	}
-	if s.txn != nil {
-		if value, ok := s.txn.ops[key]; ok {
-			return value, true, nil
-		}
-		if s.txn.wipe {
-			return nil, true, nil
-		}
+	if value, known := s.txn.find(key); known {
+		return value, true, nil
 	}
 	if e := s.cache.get(key); e != nil {
 		return e.value, true, nil
@@ -185,7 +194,7 @@ func (s *Storage) Put(key string, value []byte) error {
 // PutMany sets several keys, or none if one of them is refused.
 func (s *Storage) PutMany(entries []Entry) error {
 	for _, e := range entries {
-		if err := CheckKey(e.Key); err != nil {
+		if err := checkOwnKey(e.Key); err != nil {
 			return err
 		}
 		if err := CheckValue(e.Value); err != nil {
@@ -196,6 +205,9 @@ func (s *Storage) PutMany(entries []Entry) error {
 	defer s.mu.Unlock()
 	if s.broken != nil {
 		return s.broken
+	}
+	if err := s.fits(entries); err != nil {
+		return err
 	}
 	for _, e := range entries {
 		value := e.Value
@@ -218,18 +230,19 @@ func (s *Storage) Delete(ctx context.Context, keys ...string) (int, error) {
 	if s.broken != nil {
 		return 0, s.broken
 	}
-	count := 0
+	var found []Entry
 	for i, key := range keys {
-		if values[i] == nil {
-			continue
+		if values[i] != nil && !slices.ContainsFunc(found, func(e Entry) bool { return e.Key == key }) {
+			found = append(found, Entry{Key: key})
 		}
-		if value, known, _ := s.lookup(key); known && value == nil {
-			continue // named twice
-		}
-		s.write(key, nil)
-		count++
 	}
-	return count, nil
+	if err := s.fits(found); err != nil {
+		return 0, err
+	}
+	for _, e := range found {
+		s.write(e.Key, nil)
+	}
+	return len(found), nil
 }
 
 // DeleteAll removes every key and the alarm, atomically.
@@ -240,9 +253,7 @@ func (s *Storage) DeleteAll() error {
 		return s.broken
 	}
 	if s.txn != nil {
-		s.txn.wipe = true
-		clear(s.txn.ops)
-		s.txn.alarm = &Alarm{}
+		s.txn.clear()
 		return nil
 	}
 	s.wipe()
@@ -253,20 +264,100 @@ func (s *Storage) DeleteAll() error {
 // write buffers a value, or a deletion if it is nil. Called under mu.
 func (s *Storage) write(key string, value []byte) {
 	if s.txn != nil {
-		s.txn.ops[key] = value
+		s.txn.put(key, value)
 		return
 	}
+	if e := s.cache.entries[key]; e != nil && e.inTurn {
+		s.count(key, -writeCost(key, e.value))
+	}
 	e := s.cache.write(key, value)
+	s.count(key, writeCost(key, value))
 	if !e.inTurn {
 		e.inTurn = true
 		s.turn = append(s.turn, e)
 	}
 }
 
+// count adds to what the turn costs. Called under mu.
+func (s *Storage) count(key string, cost int) {
+	s.turnCost += cost
+	if isPage(key) {
+		s.turnPages += cost
+	}
+}
+
+// fits refuses writes that the store could not take with the rest of the turn. Called under mu.
+func (s *Storage) fits(writes []Entry) error {
+	if s.maxBatch == 0 {
+		return nil
+	}
+	total, pages := BatchOverhead+len(s.name)+s.turnCost, s.turnPages
+	for o := s.txn; o != nil; o = o.below {
+		total, pages = total+o.cost, pages+o.pages
+	}
+	for _, e := range writes {
+		cost := writeCost(e.Key, e.Value)
+		if total += cost; isPage(e.Key) {
+			pages += cost
+		}
+	}
+	if s.checkTurn(total, pages) == nil {
+		return nil
+	}
+	// Only now is it worth the time to count what is written twice once.
+	return s.checkTurn(s.measure(writes))
+}
+
+// checkTurn refuses a turn of this cost. Called under mu.
+func (s *Storage) checkTurn(total, pages int) error {
+	switch {
+	case total <= s.maxBatch:
+		return nil
+	case s.turnWipe || s.txn.wiped() || total > s.largestTurn():
+		limit := s.maxBatch
+		if !s.turnWipe && !s.txn.wiped() {
+			limit = s.largestTurn()
+		}
+		return &LimitError{What: "batch", Size: total, Limit: limit}
+	case total-pages > s.maxBatch-logRoom:
+		return &LimitError{What: "batch", Size: total - pages, Limit: s.maxBatch - logRoom}
+	}
+	return nil
+}
+
+// measure returns what the turn would cost with some writes more, and the pages' part of it. Called under mu.
+func (s *Storage) measure(writes []Entry) (total, pages int) {
+	total = BatchOverhead + len(s.name)
+	counted := make(map[string]struct{})
+	count := func(key string, value []byte) {
+		if _, twice := counted[key]; !twice {
+			counted[key] = struct{}{}
+			if total += writeCost(key, value); isPage(key) {
+				pages += writeCost(key, value)
+			}
+		}
+	}
+	for _, e := range writes {
+		count(e.Key, e.Value)
+	}
+	for o := s.txn; o != nil; o = o.below {
+		for key, value := range o.ops {
+			count(key, value)
+		}
+		if o.wipe {
+			return total, pages
+		}
+	}
+	for _, e := range s.turn {
+		count(e.key, e.value)
+	}
+	return total, pages
+}
+
 // wipe buffers the deletion of all keys. Called under mu.
 func (s *Storage) wipe() {
 	s.cache.reset()
-	s.turn = nil
+	s.turn, s.turnCost, s.turnPages = nil, 0, 0
 	if !s.turnWipe {
 		s.turnWipe = true
 		s.wipes++

@@ -181,6 +181,23 @@ func TestFailedCommitBreaks(t *testing.T) {
 	}
 }
 
+// TestGatesOpenInOrder waits at a gate while those before it are being called: it must not be called before them.
+func TestGatesOpenInOrder(t *testing.T) {
+	m, s := newManual(StorageConfig{})
+	var order []string
+	check(t, s.Put("k", []byte("v")))
+	s.Flush()
+	s.Gate(func(error) {
+		s.Gate(func(error) { order = append(order, "third") }) // nothing is in flight any more
+		order = append(order, "first")
+	})
+	s.Gate(func(error) { order = append(order, "second") })
+	m.end(nil)
+	if got := fmt.Sprint(order); got != "[first second third]" {
+		t.Fatal(got)
+	}
+}
+
 func TestBreakOpensGates(t *testing.T) {
 	m, s := newManual(StorageConfig{})
 	check(t, s.Put("a", []byte("1")))
@@ -315,8 +332,21 @@ func TestTransaction(t *testing.T) {
 	if ops := m.batches[0].Ops; len(ops) != 1 || ops[0].Key != "before" || m.batches[0].Alarm != nil {
 		t.Errorf("an open transaction leaked into the batch: %+v", m.batches[0])
 	}
-	if err := s.Begin(); !errors.Is(err, ErrTransaction) {
-		t.Errorf("nested begin: %v", err)
+	check(t, s.Begin())
+	check(t, s.Put("a", []byte("newer")))
+	wantValue(t, s, "a", "newer")
+	check(t, s.Rollback())
+	wantValue(t, s, "a", "new")
+	check(t, s.Begin())
+	check(t, s.Put("a", []byte("newest")))
+	check(t, s.Put("c", []byte("1")))
+	check(t, s.Commit())
+	wantValue(t, s, "a", "newest")
+	if entries, err := s.List(t.Context(), Range{}); err != nil || len(entries) != 3 {
+		t.Errorf("list within: %q, %v", entries, err)
+	}
+	if n := s.Depth(); n != 1 {
+		t.Errorf("depth %d", n)
 	}
 	check(t, s.Rollback())
 	wantValue(t, s, "a", "old")

@@ -48,7 +48,11 @@ func (h *hop) send() (*http.Response, error) {
 		return nil, err
 	}
 	x.body = nil // the transport closes it from here on
-	resp, err := p.transport.RoundTrip(out)
+	var via http.RoundTripper = p.transport
+	if h.target.scheme == "http" && !x.opt.WebSocket {
+		via = p.plain
+	}
+	resp, err := via.RoundTrip(out)
 	if err != nil {
 		return nil, h.fail(err)
 	}

@@ -27,6 +27,13 @@ const (
 	NoRedirects = -1
 )
 
+// maxIdlePerHost and maxIdle bound the connections kept for later requests: enough that requests side by side to one
+// host do not each dial, few enough that a policy with many hosts keeps no crowd of sockets.
+const (
+	maxIdlePerHost = 64
+	maxIdle        = 256
+)
+
 // idleTimeout is how long an unused connection is kept. It is short because a
 // pooled connection's address was checked when it was opened.
 const idleTimeout = 15 * time.Second
@@ -82,6 +89,7 @@ type Policy struct {
 	maxResponse int64 // negative: unlimited
 	timeout     time.Duration
 	transport   *http.Transport
+	plain       *plainTransport
 	dialer      *dialer
 	roots       *x509.CertPool
 	closed      atomic.Bool
@@ -125,6 +133,7 @@ func New(config Config) (*Policy, error) {
 	}
 	p.dialer, p.roots = newDialer(config, addresses), config.Roots
 	p.transport = newTransport(config, p.dialer)
+	p.plain = &plainTransport{dial: p.dialer.DialContext}
 	return p, nil
 }
 
@@ -148,8 +157,8 @@ func newTransport(config Config, d *dialer) *http.Transport {
 		TLSClientConfig:        &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    dialTimeout,
 		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    4,
-		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    maxIdlePerHost,
+		MaxIdleConns:           maxIdle,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}
@@ -172,6 +181,7 @@ func (p *Policy) Close() {
 	}
 	p.closed.Store(true)
 	p.transport.CloseIdleConnections()
+	p.plain.idle.close()
 }
 
 func orDefault[T int | int64 | time.Duration](value, fallback T) T {

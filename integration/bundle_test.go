@@ -61,3 +61,64 @@ func TestCodeThatIsRefused(t *testing.T) {
 		return strings.Contains(s.logged()[before:], "for each fresh runtime, most of it slow.ts (")
 	})
 }
+
+// TestNestedCode replaces an agent's code by what is nested a million deep, in each form that makes a parser recurse, and by what
+// the compiler would compute with for hours. Each is refused, while the version before and another agent answer on. So is a
+// configuration that is loaded with it.
+func TestNestedCode(t *testing.T) {
+	t.Parallel()
+	const deep = 1_000_000
+	nested := []string{"deep.ts: the code is nested too deeply", "Nest brackets"}
+	tooMuch := []string{"deep.ts:1:", "Maximum BigInt size exceeded"}
+	forms := []struct {
+		isolation, code string
+		says            []string
+	}{
+		{"process", strings.Repeat("[", deep) + strings.Repeat("]", deep), nested},
+		{"process", strings.Repeat("(", deep), nested},
+		{"process", strings.Repeat("!", deep) + "0", nested},
+		{"process", strings.Repeat("a?b:", deep) + "0", nested},
+		{"process", strings.Repeat("()=>", deep) + "0", nested},
+		{"process", "3n**100000000n", tooMuch},
+		{"inprocess", strings.Repeat("()=>", deep) + "0", nested},
+	}
+	for isolation := range map[string]bool{"process": true, "inprocess": true} {
+		s := startServer(t, map[string]string{
+			"Caddyfile": site("agent a {\n main ./agent.ts\n isolation "+isolation+"\n }\nagent steady {\n main ./steady.ts\n}\n", "handle /steady {\n agent steady\n}\nagent a"),
+			"agent.ts":  "import { x } from \"./deep\";\nexport default { fetch() { return new Response(\"old \" + x); } };\n",
+			"deep.ts":   "export const x = 1;\n",
+			"steady.ts": "export default { fetch() { return new Response(\"steady\"); } };\n",
+		})
+		var says []string
+		for _, form := range forms {
+			if form.isolation != isolation {
+				continue
+			}
+			says = form.says
+			before, refusal := len(s.logged()), ""
+			s.write("deep.ts", "export const x = "+form.code+"\n")
+			s.wait("the refusal of "+form.code[:8], func() bool {
+				want(t, "another agent", s.get("/steady", 200), "steady")
+				want(t, "the version before", s.get("/", 200), "old 1")
+				for line := range strings.Lines(s.logged()[before:]) {
+					if strings.Contains(line, "new code refused; the version that ran before keeps running") {
+						refusal = line
+					}
+				}
+				return refusal != ""
+			})
+			mustContain(t, "the refusal of "+form.code[:8], refusal, says...)
+		}
+		out, errs, err := s.command("", "reload", "--force", "--config", "Caddyfile", "--address", fmt.Sprintf("127.0.0.1:%d", s.admin))
+		if out += errs; err == nil {
+			t.Errorf("%s: a reload was not refused", isolation)
+		}
+		mustContain(t, "a reload", out, append(says, "agent a")...)
+		want(t, "the version before", s.get("/", 200), "old 1")
+		if peak := s.memory("VmHWM"); peak > 300<<20 {
+			t.Errorf("the server had %d MiB", peak>>20)
+		}
+		s.write("deep.ts", "export const x = 2;\n")
+		s.wait("mended code", func() bool { return s.get("/", 200) == "old 2" })
+	}
+}

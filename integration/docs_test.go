@@ -13,7 +13,7 @@ import (
 
 // directivePages says which page tells of which parser.
 var directivePages = map[string]string{
-	"throttle.go": "throttle", "botscore.go": "bot_score", "waf.go": "waf", "handler.go": "agent",
+	"throttle_caddyfile.go": "throttle", "botscore.go": "bot_score", "waf.go": "waf", "handler.go": "agent",
 	"agent_config.go": "agent", "assets.go": "agent", "egress_config.go": "egress", "app_caddyfile.go": "gatehouse",
 }
 
@@ -137,6 +137,9 @@ func TestPlaceholdersAreDocumented(t *testing.T) {
 			known = append(known, "{http.gatehouse."+name[1]+"}")
 		}
 	}
+	for _, m := range regexp.MustCompile(`CutPrefix\(name, "([^"]+)"\)`).FindAllStringSubmatch(source, -1) {
+		known = append(known, "{http.gatehouse."+m[1]+"NAME}")
+	}
 	for _, rows := range tablesOf(read(t, "../docs/placeholders.md"), "placeholder") {
 		for _, row := range rows {
 			documented = append(documented, strings.Trim(row[0], "`"))
@@ -149,7 +152,8 @@ func TestPlaceholdersAreDocumented(t *testing.T) {
 	}
 	for _, page := range pages(t) {
 		for _, name := range regexp.MustCompile(`\{http\.gatehouse\.[^}]*\}`).FindAllString(read(t, page), -1) {
-			if !slices.Contains(known, name) {
+			open := regexp.MustCompile(`\.[^.]*\}$`).ReplaceAllString(name, ".NAME}")
+			if !slices.Contains(known, name) && !slices.Contains(known, open) {
 				t.Errorf("%s names %s, which is no placeholder", page, name)
 			}
 		}
@@ -161,7 +165,7 @@ func TestCommandsAreDocumented(t *testing.T) {
 	text := read(t, "../docs/commands.md")
 	w := newWorkshop(t)
 	flag := regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[\w-]+)`)
-	subcommand := regexp.MustCompile(`(?m)^  (\w+) {2,}\S`)
+	subcommand := regexp.MustCompile(`(?m)^  ([\w-]+) {2,}\S`)
 	for _, m := range subcommand.FindAllStringSubmatch(w.caddy("", "gatehouse", "--help"), -1) {
 		name := "caddy gatehouse " + m[1]
 		_, section, ok := strings.Cut(text, "## "+name+"\n")
@@ -239,10 +243,12 @@ func TestRuntimeIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := startServer(t, map[string]string{
-		"Caddyfile": site("agent asked {\n main ./agent.ts\n durable ACTORS Asked\n kv KV kv\n service AGENT other\n ratelimit LIMITER 10/m\n assets . ASSETS\n analytics POINTS points\n limits {\n cpu 10s\n }\n }\n agent other {\n main ./agent.ts\n durable ACTORS Asked\n }", "agent asked"),
+		"Caddyfile": site("agent asked {\n main ./agent.ts\n durable ACTORS Asked\n workflow WORKFLOW Flow\n kv KV kv\n service AGENT other\n ratelimit LIMITER 10/m\n assets . ASSETS\n analytics POINTS points\n limits {\n cpu 10s\n }\n }\n agent other {\n main ./agent.ts\n durable ACTORS Asked\n }", "agent asked"),
 		// What the language lacks is supplied where the bundle names it.
 		"agent.ts": "export const names = " + string(asked) + `, common = [".try", ".escape"];
-import { DurableObject } from "cloudflare:workers";
+import { DurableObject, WorkflowEntrypoint } from "cloudflare:workers";
+
+export class Flow extends WorkflowEntrypoint {}
 
 function there(q: { name: string; of: string }, env: unknown, actor: unknown): boolean {
 	const value = (text: string) => text.startsWith("node:")

@@ -260,6 +260,51 @@ handle_errors {
 	}
 }
 
+// TestProblemDocuments asks for refusals of sites whose handle_errors does not take them: without one, with one for another
+// status, and with one of another site.
+func TestProblemDocuments(t *testing.T) {
+	t.Parallel()
+	stages := "waf\n\tbot_score {\n\t\tblock below 2\n\t}\n\tthrottle {\n\t\tzone once {path} 1/h\n\t}\n\tagent ./thrower.ts\n"
+	s := startServer(t, map[string]string{
+		"Caddyfile": site("", stages+"\thandle_errors 418 {\n\t\trespond teapot\n\t}\n") +
+			"http://other.example:{{site}} {\n\trespond other\n\thandle_errors {\n\t\trespond \"of the other site\"\n\t}\n}\n",
+		"thrower.ts": `export default { fetch() { throw new Error("a private word"); } };`,
+	})
+	s.get("/full", 500)
+	for _, c := range []struct {
+		name, path, agent, stage string
+		status                   int
+	}{
+		{"waf", "/refused?q=" + url.QueryEscape(scripting), "", "waf", 403},
+		{"bot score", "/scanned", "sqlmap/1.8", "bot_score", 403},
+		{"throttle", "/full", "", "throttle", 429},
+		{"agent", "/thrown", "", "agent", 500},
+	} {
+		header := []string{}
+		if c.agent != "" {
+			header = []string{"User-Agent", c.agent}
+		}
+		resp, body := s.do("GET", c.path, "", header...)
+		problem := decode[struct {
+			Type, Title, Detail, ID string
+			Status                  int
+		}](t, body)
+		path, _, _ := strings.Cut(c.path, "?")
+		r := s.waitFull("the record of "+c.name, func(r fullRecord) bool { return ofPath(path)(r) && r.ID == problem.ID })
+		want(t, c.name+": status", resp.StatusCode, c.status)
+		want(t, c.name+": status in the record", r.Status, c.status)
+		want(t, c.name+": status in the problem", problem.Status, c.status)
+		want(t, c.name+": type of the body", resp.Header.Get("Content-Type"), "application/problem+json")
+		want(t, c.name+": request id", resp.Header.Get("X-Request-Id"), problem.ID)
+		want(t, c.name+": title", problem.Title, http.StatusText(c.status))
+		mustContain(t, c.name+": type", problem.Type, "docs/problems.md#"+c.stage)
+		if problem.Detail == "" || strings.Contains(body, "private") || strings.Contains(body, "once") {
+			t.Errorf("%s: %s", c.name, body)
+		}
+	}
+	mustContain(t, "the log", s.logged(), `"msg":"request failed"`, "a private word")
+}
+
 func TestLocalThrottle(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, map[string]string{

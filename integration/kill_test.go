@@ -3,22 +3,21 @@ package integration
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/gatehouse-edge/gatehouse/internal/testkit"
 )
 
 // TestKill kills the server with kill -9 in the middle of 2,000 writes, starts it again and looks whether every write
-// that was acknowledged is there, in 20 rounds on one store. Each write puts, or deletes, two keys in one turn of an
-// actor: after a crash both halves are there, or neither is.
+// that was acknowledged is there, in 20 rounds on one store. Each write puts, or deletes, a key and a row of SQL
+// in one turn of an actor: after a crash both halves are there, or neither is.
 //
 // GATEHOUSE_ROUNDS sets the number of rounds, GATEHOUSE_SEED repeats a run's choices.
 func TestKill(t *testing.T) {
-	rounds, seed := envInt(t, "GATEHOUSE_ROUNDS", 20), envInt(t, "GATEHOUSE_SEED", int(time.Now().UnixNano()&0xffffff))
-	t.Logf("%d rounds, GATEHOUSE_SEED=%d", rounds, seed)
+	rounds, seed := testkit.Int(t, "GATEHOUSE_ROUNDS", 20), testkit.Seed(t)
+	t.Logf("%d rounds", rounds)
 	random := rand.New(rand.NewPCG(uint64(seed), 0))
 	s := startCells(t, "\t\t\tlimits {\n\t\t\t\tcpu 10s\n\t\t\t}\n") // for reading an actor's whole storage
 	ledger := newLedger()
@@ -63,19 +62,6 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Logf("%d writes were acknowledged, %d were under way when the server was killed: %d of them are there", ledger.acknowledged, ledger.open, ledger.landed)
-}
-
-func envInt(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }
 
 // ledger is what the client knows of the store: the value of each pair that was acknowledged last, and the writes whose

@@ -100,7 +100,18 @@ var refusals = map[string]refusal{
 	},
 	"wrangler-workflows": {
 		"agent a {\n\twrangler ./wrangler.jsonc\n}", "agent a",
-		map[string]string{"wrangler.jsonc": "{\n\t\"main\": \"fine.ts\",\n\t\"workflows\": [{ \"binding\": \"B\" }]\n}\n"}, []string{"wrangler.jsonc:3", "workflows"},
+		map[string]string{"wrangler.jsonc": "{\n\t\"main\": \"fine.ts\",\n\t\"workflows\": [{ \"binding\": \"B\" }]\n}\n"}, []string{"wrangler.jsonc:3", "workflows[0] has no", "class_name"},
+	},
+	"workflow-class": {
+		"agent a {\n\tmain ./fine.ts\n\tworkflow B Report\n}", "agent a", nil, []string{"Caddyfile:", "workflow binding B", "Report", "extends WorkflowEntrypoint", "such are none"},
+	},
+	"workflow-agent": {
+		"agent a {\n\tmain ./fine.ts\n\tworkflow B Report b\n}\nagent b {\n\tmain ./fine.ts\n}", "agent a", nil, []string{"Caddyfile:", "workflow B", "agent b has no workflow Report"},
+	},
+	"workflow-durable": {
+		"agent a {\n\tmain ./flow.ts\n\tdurable B Report\n}", "agent a",
+		map[string]string{"flow.ts": "import { WorkflowEntrypoint } from \"cloudflare:workers\";\nexport class Report extends WorkflowEntrypoint {}\nexport default { fetch() {} };\n"},
+		[]string{"Caddyfile:", "durable binding B", "bind it as a workflow"},
 	},
 	"wrangler-service-unknown": {
 		"agent a {\n\twrangler ./wrangler.jsonc\n}", "agent a",

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +26,13 @@ import (
 // binary is the built server, made once for all tests of the package.
 var binary string
 
+// helper is what a copy of this test program does when a test started it with GATEHOUSE_HELPER; nil where no test does.
+var helper func(task string) int
+
 func TestMain(m *testing.M) {
+	if task := os.Getenv("GATEHOUSE_HELPER"); task != "" && helper != nil {
+		os.Exit(helper(task))
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "gatehouse-integration-")
 		if err != nil {
@@ -309,10 +317,28 @@ func (s *server) get(path string, want int) string {
 	return body
 }
 
-// reload loads the Caddyfile as it is now and returns what was printed.
+// reload loads the Caddyfile as it is now and returns what was printed, once only the new configuration listens: Caddy
+// gives each configuration a socket of its own, and what still waits in the old one's queue is reset when that closes.
 func (s *server) reload() (string, error) {
 	out, errs, err := s.command("", "reload", "--config", "Caddyfile", "--adapter", "caddyfile", "--address", fmt.Sprintf("127.0.0.1:%d", s.admin))
+	if err == nil {
+		s.wait("the old configuration to stop listening", func() bool { return s.listeners() <= 1 })
+	}
 	return out + errs, err
+}
+
+// listeners counts the sockets that listen on the site's port; 0 where the system has no /proc.
+func (s *server) listeners() (n int) {
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		lines, _ := os.ReadFile(table)
+		for line := range strings.Lines(string(lines)) {
+			// The columns are the number, the local address in hex, the remote one, and the state, 0A for listening.
+			if f := strings.Fields(line); len(f) > 3 && f[3] == "0A" && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", s.port)) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // follow runs a command of the server's binary and gives its lines as they come. It ends with the test.
@@ -349,14 +375,26 @@ func (s *server) follow(args ...string) <-chan string {
 	return lines
 }
 
+// The ports that tests give to servers lie below those that the system gives to whoever asks for any (Linux: from 32768 on): one
+// of those could be taken, by a client even, before its server starts.
+const firstPort, lastPort = 12_000, 32_000
+
+var portsGiven atomic.Int64
+
+// freePort is a port that nothing else of this run is given.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	portsGiven.CompareAndSwap(0, rand.Int64N(lastPort-firstPort)+1) // tests of other checkouts may run beside these
+	for range lastPort - firstPort {
+		port := firstPort + int(portsGiven.Add(1)%(lastPort-firstPort))
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // site is a Caddyfile with a site block and the global block's content.

@@ -137,6 +137,11 @@ func TestTakenOverCell(t *testing.T) {
 		mine(wire.OpHostLimit, "LIMIT", "key"),
 		askGateway(wire.OpGet, uint64(self), 1, "n"),
 		askGateway(wire.OpGet, 1, 1, "n"),
+		mine(wire.OpHostActors, "COUNTER", "", 10),
+		mine(wire.OpHostActors, "victim/Counter", "", 10),
+		askGateway(wire.OpSocketAccept, uint64(self), 0, 0),
+		askGateway(wire.OpSocketList, uint64(self), false),
+		askGateway(wire.OpSocketLook, 1, 1),
 	) {
 		text := string(answer.Answer)
 		if i == 0 {
@@ -149,7 +154,7 @@ func TestTakenOverCell(t *testing.T) {
 			t.Errorf("request %d was not refused: %q %s", i, text, answer.Error)
 		}
 	}
-	for _, asked := range []string{"secret SECRET", "secret theirs", "kv STORE", "kv theirs", "ratelimit LIMIT", "the storage of an actor"} {
+	for _, asked := range []string{"secret SECRET", "secret theirs", "kv STORE", "kv theirs", "ratelimit LIMIT", "the storage of an actor", "durable COUNTER", "durable victim/Counter"} {
 		if want := `"msg":"a cell asked for what its agent does not have","agent":"taken","asked":"` + asked; !strings.Contains(s.logged(), want) {
 			t.Errorf("not in the log: %s", want)
 		}
@@ -164,10 +169,11 @@ func TestTakenOverCell(t *testing.T) {
 		return append(bits.LittleEndian.AppendUint64(frame, id), payload...)
 	}
 	for name, order := range map[string]takeoverOrder{
-		"an invocation that never was":        askGateway(wire.OpHostSecret, 99_999, 0, "SECRET"),
-		"an actor that never was":             askGateway(wire.OpGet, 99_999, 1, "n"),
-		"an operation that is not one":        askGateway(120),
-		"a log line for another's invocation": systemCall(unix.SYS_WRITE, 3, memory(note(99_999)), len(note(1))),
+		"an invocation that never was":           askGateway(wire.OpHostSecret, 99_999, 0, "SECRET"),
+		"an actor that never was":                askGateway(wire.OpGet, 99_999, 1, "n"),
+		"the sockets of an actor that never was": askGateway(wire.OpSocketList, 99_999, false),
+		"an operation that is not one":           askGateway(120),
+		"a log line for another's invocation":    systemCall(unix.SYS_WRITE, 3, memory(note(99_999)), len(note(1))),
 	} {
 		broken := strings.Count(s.logged(), "it broke the protocol")
 		body, err := json.Marshal([]takeoverOrder{order})

@@ -526,3 +526,26 @@ func FuzzDecodeEntry(f *testing.F) {
 		}
 	})
 }
+
+// TestFenceLost takes the namespace's fence away, as a store does that was opened anew: the next to open it has another.
+func TestFenceLost(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f fixture) {
+		f.put(t, "a", "1", PutOptions{})
+		if _, _, err := f.store.Acquire(t.Context(), f.fence.Actor); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Put(t.Context(), "a", []byte("2"), PutOptions{}); !errors.Is(err, durable.ErrFenced) {
+			t.Fatalf("put with a lost fence: %v", err)
+		}
+		again, err := f.all.Open(t.Context(), "tokens")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Put(t.Context(), "a", []byte("3"), PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if item, _, err := again.Get(t.Context(), "a"); err != nil || string(item.Value) != "3" {
+			t.Errorf("%q, %v", item.Value, err)
+		}
+	})
+}

@@ -70,6 +70,7 @@ func (ns *Namespace) List(ctx context.Context, options ListOptions) (Page, error
 	for {
 		r.Limit = limit + 1 - len(keys) // one more tells whether a key follows
 		rows, err := ns.config.Store.Scan(ctx, ns.fence, r)
+		ns.noticed(err)
 		if err != nil {
 			return Page{}, fmt.Errorf("kv: list %s: %w", ns.name, err)
 		}

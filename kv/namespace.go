@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-edge/gatehouse/durable"
@@ -39,6 +40,8 @@ type Namespace struct {
 	name   string
 	config *Config
 	fence  durable.Fence
+	// lost says that the fence is outdated: the store was opened anew. Whoever opens the namespace next gets another.
+	lost atomic.Bool
 
 	// locks serialise the writes of a key from the read of the old entry to
 	// the commit of the new one. A key's lock is chosen by hash.
@@ -222,6 +225,7 @@ func (ns *Namespace) expiration(options PutOptions) (int64, error) {
 func (ns *Namespace) entry(ctx context.Context, key string) (*entry, error) {
 	values, err := ns.config.Store.Get(ctx, ns.fence, []string{entryPrefix + key})
 	if err != nil {
+		ns.noticed(err)
 		return nil, fmt.Errorf("kv: read from %s: %w", ns.name, err)
 	}
 	if values[0] == nil {
@@ -271,7 +275,15 @@ func (ns *Namespace) commit(batches ...[]durable.Op) error {
 	for range batches {
 		failed = errors.Join(failed, <-outcomes)
 	}
+	ns.noticed(failed)
 	return failed
+}
+
+// noticed looks at an error of the store.
+func (ns *Namespace) noticed(err error) {
+	if errors.Is(err, durable.ErrFenced) {
+		ns.lost.Store(true)
+	}
 }
 
 // lock takes the lock of a key and returns what gives it back.

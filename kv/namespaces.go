@@ -95,7 +95,7 @@ func (n *Namespaces) Open(ctx context.Context, name string) (*Namespace, error) 
 	if n.closed {
 		return nil, ErrClosed
 	}
-	if ns := n.open[name]; ns != nil {
+	if ns := n.open[name]; ns != nil && !ns.lost.Load() {
 		return ns, nil
 	}
 	fence, state, err := n.config.Store.Acquire(ctx, n.ids.Key(n.ids.IDFromName(name)))

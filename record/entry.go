@@ -12,6 +12,8 @@ const (
 	KindTail      Kind = "tail"
 	// KindCall is a method of an entrypoint, called by another agent; its name is the method.
 	KindCall Kind = "call"
+	// KindSocket is an event of a WebSocket that is kept for an actor; its method is message, close or error.
+	KindSocket Kind = "websocket"
 	// KindActivate is the constructor of an actor; it has a record only if it logged, sent or failed at something.
 	KindActivate Kind = "activate"
 )
@@ -52,12 +54,23 @@ type Who struct {
 // Decided is what the stages before the code said.
 type Decided struct {
 	// RefusedBy names the stage that ended the request before any code ran, empty if none did.
-	RefusedBy string         `json:"refused_by,omitempty"`
-	Throttle  []ZoneDecision `json:"throttle,omitempty"`
-	WAF       *WAFDecision   `json:"waf,omitempty"`
-	Bot       string         `json:"bot,omitempty"` // pass or block
-	Access    string         `json:"access,omitempty"`
-	Challenge string         `json:"challenge,omitempty"`
+	RefusedBy string           `json:"refused_by,omitempty"`
+	Throttle  []ZoneDecision   `json:"throttle,omitempty"`
+	Budgets   []BudgetDecision `json:"budgets,omitempty"`
+	WAF       *WAFDecision     `json:"waf,omitempty"`
+	Bot       string           `json:"bot,omitempty"`      // pass or block
+	Identity  string           `json:"identity,omitempty"` // how the identity was found, or why not
+	Access    string           `json:"access,omitempty"`   // allow and the rule, or refuse
+	Challenge string           `json:"challenge,omitempty"`
+	// Shadow are the refusals of stages in shadow mode: what would have ended the request, in the stages' order.
+	Shadow []Refusal `json:"shadow,omitempty"`
+}
+
+// Refusal is what a stage would have answered.
+type Refusal struct {
+	Stage  string `json:"stage"`
+	Status int    `json:"status"`
+	Reason string `json:"reason"`
 }
 
 // ZoneDecision is one throttle zone's word.
@@ -68,11 +81,28 @@ type ZoneDecision struct {
 	Remaining int    `json:"remaining"`
 }
 
+// BudgetDecision is one throttle budget's word, and what the request cost in the end.
+type BudgetDecision struct {
+	Budget   string `json:"budget"`
+	Allowed  bool   `json:"allowed"`
+	Limit    int    `json:"limit"`
+	Reserved int64  `json:"reserved"`
+	Cost     int64  `json:"cost"`
+	// SettledBy says where the cost is from: header, bytes, events, usage, or refused for what a later stage ended. It is
+	// empty when the cost is what was reserved.
+	SettledBy string `json:"settled_by,omitempty"`
+	Remaining int    `json:"remaining"`
+	// Cut says that the answer was ended because it would have passed the budget.
+	Cut bool `json:"cut,omitempty"`
+}
+
 // WAFDecision is the WAF's word: action is pass, detect or block.
 type WAFDecision struct {
-	Action string    `json:"action"`
-	Score  int       `json:"score"`
-	Rules  []WAFRule `json:"rules,omitempty"`
+	Action string `json:"action"`
+	Score  int    `json:"score"`
+	// OutboundScore is the response's, where responses are inspected.
+	OutboundScore int       `json:"outbound_score,omitempty"`
+	Rules         []WAFRule `json:"rules,omitempty"`
 }
 
 // WAFRule is a rule that matched. The data that matched is not kept.

@@ -42,11 +42,18 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		}
 	}
 	addString(enc, "refused_by", e.Decided.RefusedBy)
+	if len(e.Decided.Shadow) > 0 {
+		zap.Reflect("shadow", e.Decided.Shadow).AddTo(enc)
+	}
 	addString(enc, "bot", e.Decided.Bot)
+	addString(enc, "identity", e.Decided.Identity)
 	addString(enc, "access", e.Decided.Access)
 	addString(enc, "challenge", e.Decided.Challenge)
 	if len(e.Decided.Throttle) > 0 {
 		zap.Reflect("throttle", e.Decided.Throttle).AddTo(enc)
+	}
+	if len(e.Decided.Budgets) > 0 {
+		zap.Reflect("budgets", e.Decided.Budgets).AddTo(enc)
 	}
 	if e.Decided.WAF != nil {
 		zap.Reflect("waf", e.Decided.WAF).AddTo(enc)

@@ -44,11 +44,13 @@ func NewID() string {
 // ID is the record's id.
 func (r *Record) ID() string { return r.entry.ID }
 
-// Hold adds a holder, for work that outlives the one that opened the record.
-func (r *Record) Hold() {
+// Hold adds a holder, for work that outlives the one that opened the record. It reports whether the record is still open: what is
+// written to one that is closed is lost. A Release belongs to each Hold in any case.
+func (r *Record) Hold() (open bool) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.holds++
-	r.mu.Unlock()
+	return !r.done
 }
 
 // Release lets go. The last release closes the record and hands it to the sinks.

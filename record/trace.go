@@ -53,6 +53,8 @@ func (e *Entry) Trace() TraceItem {
 		t.Event = map[string]any{"scheduledTime": e.Time.Format(time.RFC3339Nano)}
 	case KindScheduled:
 		t.Event = map[string]any{"cron": e.Path, "scheduledTime": e.Time.UnixMilli()}
+	case KindSocket:
+		t.Event = map[string]any{"getWebSocketEvent": map[string]any{"webSocketEventType": e.Method}}
 	case KindCall:
 		t.Event = map[string]any{"rpcMethod": e.Method}
 	default:

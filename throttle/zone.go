@@ -1,7 +1,6 @@
 package throttle
 
 import (
-	"crypto/sha256"
 	"hash/maphash"
 	"math"
 	"strings"
@@ -12,12 +11,9 @@ import (
 
 const (
 	defaultMaxKeys = 100_000
-	// Keys longer than this are kept by their SHA-256, so that a client that
-	// chooses its key can't choose how much memory it takes.
-	maxKeyBytes  = 64
-	overflowKeys = 1024
-	maxSweep     = time.Minute
-	minSweep     = time.Second
+	overflowKeys   = 1024
+	maxSweep       = time.Minute
+	minSweep       = time.Second
 )
 
 // ZoneConfig configures a local zone. Rate is needed.
@@ -152,10 +148,7 @@ func (z *Zone) decision(allowed bool, ahead, wait int64) Decision {
 
 // state finds or makes the key's state.
 func (z *Zone) state(key string) *atomic.Int64 {
-	if len(key) > maxKeyBytes {
-		sum := sha256.Sum256([]byte(key))
-		key = string(sum[:])
-	}
+	key = boundedKey(key)
 	if s, ok := z.keys.Load(key); ok {
 		return s.(*atomic.Int64)
 	}

@@ -85,6 +85,8 @@ type Config struct {
 	Directives string
 	// Exclude switches CRS rules off for paths.
 	Exclude []Exclusion
+	// Profile adapts the CRS to a kind of traffic: ProfileLLMJSON. None by default.
+	Profile string
 	// Responses are the media types, without parameters, of the response bodies that are inspected. None by
 	// default. Event streams and gRPC cannot be among them.
 	Responses []string
@@ -134,6 +136,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%w: body limit %d is not 1 to %d bytes", ErrConfig, c.BodyLimit, maxBodyLimit)
 	case c.ResponseLimit < 1 || c.ResponseLimit > maxBodyLimit:
 		return fmt.Errorf("%w: response limit %d is not 1 to %d bytes", ErrConfig, c.ResponseLimit, maxBodyLimit)
+	}
+	if c.Profile != "" && c.Profile != ProfileLLMJSON {
+		return fmt.Errorf("%w: unknown profile %q; there is %s", ErrConfig, c.Profile, ProfileLLMJSON)
 	}
 	for _, x := range c.Exclude {
 		if err := x.validate(); err != nil {

@@ -6,44 +6,18 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 	"testing"
 
-	crstests "github.com/corazawaf/coraza-coreruleset/v4/tests"
-	"go.yaml.in/yaml/v3"
+	"github.com/gatehouse-edge/gatehouse/internal/testkit"
 )
 
 var crsAll = flag.Bool("crs.all", false, "run every regression test of the CRS instead of the first few of each rule")
 
-// regression is one file of the CRS's own tests for requests, in the go-ftw format.
-type regression struct {
-	Tests []struct {
-		ID     int `yaml:"test_id"`
-		Stages []struct {
-			Input  regressionInput `yaml:"input"`
-			Output struct {
-				Log struct {
-					Expect   []int `yaml:"expect_ids"`
-					NoExpect []int `yaml:"no_expect_ids"`
-				} `yaml:"log"`
-			} `yaml:"output"`
-		} `yaml:"stages"`
-	} `yaml:"tests"`
-}
-
-type regressionInput struct {
-	Method       string            `yaml:"method"`
-	URI          string            `yaml:"uri"`
-	Version      *string           `yaml:"version"`
-	Headers      map[string]string `yaml:"headers"`
-	Data         string            `yaml:"data"`
-	Encoded      string            `yaml:"encoded_request"`
-	Autocomplete *bool             `yaml:"autocomplete_headers"`
-}
+// regressionInput is the request of one of the CRS's own tests.
+type regressionInput testkit.CRSInput
 
 // request builds what net/http would hand to a handler, or nil where it would refuse the request itself.
 func (in regressionInput) request() *http.Request {
@@ -118,57 +92,39 @@ var deviations = map[string]string{
 func TestCRSRegressions(t *testing.T) {
 	e := newEngine(t, Config{CRS: true, Paranoia: 4, Mode: ModeDetect})
 	const few = 2
-	ran := 0
-	err := fs.WalkDir(crstests.FS, ".", func(file string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path.Ext(file) != ".yaml" || !strings.HasPrefix(file, "REQUEST-") {
-			return err
+	ran, of := 0, map[string]int{} // and how many tests of a rule were seen
+	last := ""
+	suite(t, func(rule string, id int, stage testkit.CRSStage) {
+		name := fmt.Sprintf("%s-%d", rule, id)
+		if name != last {
+			last = name
+			of[rule]++
 		}
-		content, err := fs.ReadFile(crstests.FS, file)
-		if err != nil {
-			return err
+		r := regressionInput(stage.Input).request()
+		if of[rule] > few && !*crsAll || r == nil {
+			return
 		}
-		var suite regression
-		if err := yaml.Unmarshal(content, &suite); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		rule := strings.TrimSuffix(path.Base(file), ".yaml")
-		for i, tc := range suite.Tests {
-			if i >= few && !*crsAll {
-				break
-			}
-			name := fmt.Sprintf("%s-%d", rule, tc.ID)
-			for _, stage := range tc.Stages {
-				r := stage.Input.request()
-				if r == nil {
-					continue
-				}
-				ran++
-				v := judge(t, e, r)
-				held := true
-				for _, id := range stage.Output.Log.Expect {
-					if !hasRule(v, id) && id/1000 != 949 {
-						held = false
-					}
-				}
-				for _, id := range stage.Output.Log.NoExpect {
-					if hasRule(v, id) {
-						held = false
-					}
-				}
-				reason, known := deviations[name]
-				switch {
-				case !held && !known:
-					t.Errorf("%s: want %v and not %v, got score %d, rules %v", name, stage.Output.Log.Expect, stage.Output.Log.NoExpect, v.Score, ids(v))
-				case held && known:
-					t.Errorf("%s holds, but is listed as deviating: %s", name, reason)
-				}
+		ran++
+		v := judge(t, e, r)
+		held := true
+		for _, id := range stage.Output.Log.Expect {
+			if !hasRule(v, id) && id/1000 != 949 {
+				held = false
 			}
 		}
-		return nil
+		for _, id := range stage.Output.Log.NoExpect {
+			if hasRule(v, id) {
+				held = false
+			}
+		}
+		reason, known := deviations[name]
+		switch {
+		case !held && !known:
+			t.Errorf("%s: want %v and not %v, got score %d, rules %v", name, stage.Output.Log.Expect, stage.Output.Log.NoExpect, v.Score, ids(v))
+		case held && known:
+			t.Errorf("%s holds, but is listed as deviating: %s", name, reason)
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if ran < 500 {
 		t.Errorf("only %d tests ran", ran)
 	}

@@ -14,6 +14,7 @@ const (
 	idPartial       = 8800004
 	idPartialChecks = 8800005
 	idArguments     = 8800006
+	idSkip          = 8800100 // and the number of the phase
 	idExclude       = 8801000 // and on, one for each exclusion
 )
 

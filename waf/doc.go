@@ -15,8 +15,9 @@
 // "go test -run CRSRegressions . -args -crs.all") the tag coraza.rule.no_regex_multiline changes no result;
 // coraza.rule.multiphase_evaluation and the SecRxPreFilter directive do, so they are not used.
 //
-// Inspection costs processor time in proportion to the bytes and to the number of values inspected, some tens
-// of milliseconds for each KiB. Config.BodyLimit is what bounds it, and a started inspection cannot be cancelled.
+// Most rules cannot match most values, and package screen tells which: they are left out before a phase runs. What is left
+// costs processor time in proportion to the bytes inspected and, for values in which a rule finds something to look for, to the
+// number of values. Config.BodyLimit is what bounds it, and a started inspection cannot be cancelled.
 //
 // Coraza writes multipart files to the directory for temporary files while it inspects them and removes
 // them in Transaction.Close; New fails where that directory is not writable.

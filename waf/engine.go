@@ -12,6 +12,8 @@ import (
 	"github.com/corazawaf/coraza/v3"
 	"github.com/corazawaf/coraza/v3/experimental"
 	"github.com/corazawaf/coraza/v3/types"
+
+	"github.com/gatehouse-edge/gatehouse/waf/screen"
 )
 
 // Engine is one set of compiled rules. It is safe for concurrent use.
@@ -21,6 +23,7 @@ type Engine struct {
 	create func(experimental.Options) types.Transaction
 	rules  map[int]ruleText // by rule id; read-only after New
 	log    *slog.Logger
+	screen *screen.Screen
 }
 
 // ruleText is what a Match says about a rule, prepared once.
@@ -49,19 +52,34 @@ func New(c Config, log *slog.Logger) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{config: c, rules: make(map[int]ruleText), log: log}
-	observed := experimental.WAFConfigWithRuleObserver(coraza.NewWAFConfig().WithRootFS(ruleFS{}), e.observe)
-	build := load(observed, c, before, after)
-	w, err := coraza.NewWAF(build)
+	number := engineNum.Add(1)
+	building.Store(number, e)
+	defer building.Delete(number)
+	var rules []screen.Rule
+	observed := experimental.WAFConfigWithRuleObserver(coraza.NewWAFConfig().WithRootFS(ruleFS{}), func(r types.RuleMetadata) {
+		e.observe(r)
+		rules = append(rules, e.screened(r))
+	})
+	w, err := coraza.NewWAF(load(observed.WithDirectives(directivesSkip(number)), c, before, after))
 	if err != nil {
 		return nil, explain(err, c, before, after)
 	}
 	// What Coraza's parser would have dropped without an error is found by walking the files.
+	rewritten := rewrites(c.Directives)
 	for _, f := range append(slices.Clone(before), after...) {
-		if err := walkFile(f, 0, func(directive) error { return nil }); err != nil {
+		err := walkFile(f, 0, func(d directive) error {
+			rewritten = rewritten || d.rewrites()
+			return nil
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
 	e.waf = w
+	for i := range rules {
+		rules[i].Runs = rules[i].Runs || rewritten
+	}
+	e.screen = screen.New(rules, c.exempt())
 	withOptions, ok := w.(experimental.WAFWithOptions)
 	if !ok {
 		return nil, fmt.Errorf("%w: this coraza version gives transactions no context", ErrConfig)

@@ -50,7 +50,7 @@ func explain(cause error, c Config, before, after []string) error {
 	}
 	for i, line := range strings.Split(c.Directives, "\n") {
 		if strings.TrimSpace(line) != "" && strings.HasPrefix(trace.lines[refused], strings.TrimSuffix(strings.TrimSpace(line), "\\")) {
-			return fmt.Errorf("%w: inline directives, line %d: %w", ErrRules, i+1, cause)
+			return fmt.Errorf("%w: directives, line %d: %w", ErrRules, i+1, cause)
 		}
 	}
 	return fmt.Errorf("%w: %w", ErrRules, cause)

@@ -22,6 +22,7 @@ type Actor struct {
 	host    agentruntime.Host
 	name    string
 	backend durable.Backend
+	sockets agentruntime.Sockets // nil: nobody keeps any
 	said    int
 
 	busy atomic.Bool
@@ -35,13 +36,14 @@ type Actor struct {
 	left   bool
 }
 
-// Activate makes an actor of the class in the agent's cell. The end of ctx ends the actor.
-func (a *Agent) Activate(ctx context.Context, class string, from durable.Activation, host agentruntime.Host) (*Actor, error) {
+// Activate makes an actor of the class in the agent's cell. The end of ctx ends the actor. sockets, if not nil, keeps the
+// WebSockets that it accepts.
+func (a *Agent) Activate(ctx context.Context, class string, from durable.Activation, host agentruntime.Host, sockets agentruntime.Sockets) (*Actor, error) {
 	c, err := a.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	x := &Actor{cell: c, ctx: ctx, host: host, name: from.Name, backend: from.Backend, active: make(chan struct{}), gone: make(chan struct{})}
+	x := &Actor{cell: c, ctx: ctx, host: host, name: from.Name, backend: from.Backend, sockets: sockets, active: make(chan struct{}), gone: make(chan struct{})}
 	e := wire.NewMessage(wire.OpActivate)
 	e.String(class)
 	e.String(from.Name)
@@ -113,7 +115,9 @@ func (x *Actor) Noted(note byte, payload []byte) error {
 		x.breakFor(agentruntime.ErrClosed)
 		x.leave()
 	default:
-		return wire.Malformed("note %d of an actor", note)
+		if !x.socketNote(note, &d) {
+			return wire.Malformed("note %d of an actor", note)
+		}
 	}
 	return d.End()
 }

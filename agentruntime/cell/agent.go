@@ -26,6 +26,8 @@ type AgentConfig struct {
 	Reuse int
 	// Require lists the parts of the sandbox, of sandbox.Parts, without which the code is not to run.
 	Require []string
+	// Pressed, if not nil, is called when the memory of a cell is nearly used up, for actors that are in it to be closed.
+	Pressed func(in func(*Actor) bool)
 }
 
 // Agent is an agent whose code runs in a cell: one at a time, another one as soon as it ends. It is safe for concurrent use.
@@ -86,6 +88,12 @@ func (a *Agent) Handles(entry, handler string) bool {
 // Classes returns the names of the exported classes, sorted.
 func (a *Agent) Classes() []string { return a.info.Classes }
 
+// DurableClasses returns the names of the exported classes that extend DurableObject, sorted.
+func (a *Agent) DurableClasses() []string { return a.info.Durable }
+
+// WorkflowClasses returns the names of the exported classes that extend WorkflowEntrypoint, sorted.
+func (a *Agent) WorkflowClasses() []string { return a.info.Workflows }
+
 // SlowStart says which modules make evaluating the code slow, as agentruntime.Agent.SlowStart does.
 func (a *Agent) SlowStart() string { return a.info.Slow }
 
@@ -118,7 +126,7 @@ func (a *Agent) load(explain bool) (*process, wire.Loaded, error) {
 		Name: a.cfg.Name, Bundle: a.cfg.Bundle, Bindings: a.cfg.Bindings, Limits: a.cfg.Limits, Reuse: a.cfg.Reuse,
 		Explain: explain, Procs: runtime.GOMAXPROCS(0), Sandbox: &holds,
 	})
-	// Compiling has no limit of its own, and hostile code could make it last.
+	// The cell holds compiling and evaluating to their limits in CPU time; this is for a cell that does not.
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second+2*a.cfg.Limits.Startup)
 	defer cancel()
 	answer, err := c.conn.Ask(ctx, e)
@@ -141,9 +149,15 @@ func (a *Agent) load(explain bool) (*process, wire.Loaded, error) {
 	case errors.As(err, &refused):
 		err = a.cfg.Bundle.Refusal(err)
 	case errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("compiling and evaluating the module takes too long: %w", err)
+		err = errors.New("compiling and evaluating the module takes too long: there is no end after 30 s and twice the start-up limit")
 	case c.conn.Err() != nil && !wire.IsMalformed(err):
-		err = fmt.Errorf("loading the module: %w", c.why())
+		if err = c.why(); !c.parsed && errors.Is(err, errOverflow) {
+			err = a.cfg.Bundle.Refusal(&agentruntime.CompileError{Text: "the code is nested too deeply to be compiled", Help: nestedHelp})
+		} else if !c.parsed {
+			err = fmt.Errorf("compiling the module: %w", err)
+		} else {
+			err = fmt.Errorf("evaluating the module: %w", err)
+		}
 	}
 	c.end(errNotNeeded)
 	return nil, found, err

@@ -45,7 +45,7 @@ func TestDeath(t *testing.T) {
 	p := newPool(t)
 	source := `export default { async fetch(req) {
 		switch (new URL(req.url).pathname) {
-		case "/native": { const x = 3n, n = BigInt(req.url.length) * 10000000n; return new Response(String(x ** n)) }
+		case "/native": { let n = 3n ** 2000000n; for (;;) n *= n }
 		case "/memory": { const all = []; for (;;) all.push(new Uint8Array(1e6).fill(1)) }
 		case "/wait": await new Promise(resolve => setTimeout(resolve, 3600000))
 		}
@@ -143,5 +143,31 @@ func TestIdle(t *testing.T) {
 			t.Fatalf("%q, %v", text, err)
 		}
 		<-inv.cell.gone // within a few looks
+	}
+}
+
+// TestNotCompiled loads code that the engine's parser recurses in, and code that its compiler computes with, or would without
+// guards: all are refused, soon, and say why.
+func TestNotCompiled(t *testing.T) {
+	p := newPool(t)
+	const deep = 300_000
+	for name, c := range map[string]struct{ code, want string }{
+		"brackets":   {strings.Repeat("[", deep) + strings.Repeat("]", deep), "nested too deeply to be compiled"},
+		"operators":  {strings.Repeat("!", deep) + "0", "nested too deeply to be compiled"},
+		"conditions": {strings.Repeat("a?b:", deep) + "0", "nested too deeply to be compiled"},
+		"functions":  {strings.Repeat("()=>", deep) + "0", "nested too deeply to be compiled"},
+		"power":      {"3n**100000000n", "Maximum BigInt size exceeded"},
+		"shift":      {"1n<<100000000000n", "Maximum BigInt size exceeded"},
+		"sum":        {strings.Repeat("a+", 100_000) + "0", "compiling the module takes longer than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := p.NewAgent(AgentConfig{Name: "test", Bundle: &agentruntime.Bundle{Code: "(function(){" + c.code + "})()"}, Limits: agentruntime.Limits{Startup: 200 * time.Millisecond}})
+			if underRace && err != nil && strings.Contains(err.Error(), "the kernel ended it for its memory") {
+				return // with the detector's own the stack does not fit in the bound on memory
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

@@ -27,7 +27,12 @@ func (a *Agent) held(f sandbox.InForce) error {
 		}
 		p.log.Log(p.ctx, level, "the sandbox of cells", "in_force", text)
 	}
-	if lacks := f.Lacks(a.cfg.Require); len(lacks) > 0 {
+	return lacking(f, a.cfg.Require)
+}
+
+// lacking is the refusal to run in less of a sandbox than is required.
+func lacking(f sandbox.InForce, required []string) error {
+	if lacks := f.Lacks(required); len(lacks) > 0 {
 		return fmt.Errorf("require_sandbox: this system does not offer %s (%s): run on a kernel that does, or require less",
 			strings.Join(lacks, " and "), strings.Join(f.Missing, "; "))
 	}

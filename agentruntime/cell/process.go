@@ -36,10 +36,13 @@ type process struct {
 	held   atomic.Int64 // bytes of those requests
 	reads  chan struct{}
 
+	pressing atomic.Bool // it is being relieved of actors
+
 	refusals atomic.Int64 // system calls that the kernel refused it
 
 	mu      sync.Mutex
-	loaded  time.Time // when it had its agent's code
+	parsed  bool      // it has compiled its agent's code
+	loaded  time.Time // when it had that
 	refs    int       // invocations and actors
 	idle    time.Time
 	live    map[uint64]*Invocation
@@ -72,16 +75,45 @@ var ErrEnded error = &agentruntime.RemoteError{
 	Name: "Error", Message: "The process that ran this code has ended.", Retryable: true,
 }
 
+// errOverflow is what those see whose native function has recursed too deeply.
+var errOverflow error = &agentruntime.RemoteError{Name: "RangeError", Message: "Maximum call stack size exceeded"}
+
+// press has actors of the cell closed, unless that is under way.
+func (c *process) press() {
+	a := c.agent.Load()
+	if a == nil || a.cfg.Pressed == nil || c.pressing.Swap(true) {
+		return
+	}
+	go func() {
+		defer c.pressing.Store(false)
+		a.cfg.Pressed(func(x *Actor) bool { return x.cell == c })
+	}()
+}
+
 // run serves the connection until it ends, and finds out why the process ended.
 func (c *process) run() {
 	err := c.conn.Run(c)
 	_ = c.cmd.Process.Kill()
+	c.mu.Lock()
+	known := c.ended != nil
+	c.mu.Unlock()
+	if known {
+		// Nothing more can come of it: its socket is closed. Taking down its memory would keep the callers waiting.
+		c.conclude(err, nil)
+	}
 	wait := c.cmd.Wait()
 	c.outOfMemory = c.box.OutOfMemory()
 	<-c.said.whole
 	if err := c.box.Close(); err != nil {
 		c.pool.log.Warn("a cell's sandbox could not be taken down", "error", err)
 	}
+	if !known {
+		c.conclude(err, wait)
+	}
+}
+
+// conclude says why the process has ended to all who wait.
+func (c *process) conclude(err, wait error) {
 	c.mu.Lock()
 	c.verdict = c.judge(err, wait)
 	wanted := !errors.Is(c.ended, errNotNeeded) && !errors.Is(c.ended, errPoolClosed)
@@ -106,8 +138,8 @@ func (c *process) why() error {
 	return c.verdict
 }
 
-// judge says why the process ended: what this side decided comes first, then what the cell has said of itself, then
-// what Go's runtime left as its last words. Called under mu.
+// judge says why the process ended: what this side decided, or the cell has said of itself, comes first, then what Go's runtime
+// left as its last words. Called under mu.
 func (c *process) judge(conn, wait error) *Died {
 	var died *Died
 	last := c.said.String()
@@ -116,8 +148,6 @@ func (c *process) judge(conn, wait error) *Died {
 		return died
 	case c.ended != nil:
 		return &Died{Outcome: agentruntime.OutcomeException, Text: c.ended.Error(), Err: ErrEnded}
-	case c.verdict != nil:
-		return c.verdict
 	case c.outOfMemory:
 		return &Died{Outcome: agentruntime.OutcomeExceededMemory, Text: "the kernel ended it for its memory", Err: agentruntime.ErrExceededMemory}
 	case signalled(wait, syscall.SIGSYS):
@@ -125,10 +155,7 @@ func (c *process) judge(conn, wait error) *Died {
 	case wire.IsMalformed(conn):
 		return &Died{Outcome: agentruntime.OutcomeException, Text: "it broke the protocol: " + conn.Error(), Err: ErrEnded}
 	case strings.Contains(last, "stack exceeds"):
-		return &Died{
-			Outcome: agentruntime.OutcomeException, Text: "a native function overflowed the stack",
-			Err: &agentruntime.RemoteError{Name: "RangeError", Message: "Maximum call stack size exceeded"},
-		}
+		return &Died{Outcome: agentruntime.OutcomeException, Text: "a native function overflowed the stack", Err: errOverflow}
 	case strings.Contains(last, "out of memory"), strings.Contains(last, "cannot allocate memory"):
 		return &Died{Outcome: agentruntime.OutcomeExceededMemory, Text: "it ran out of memory", Err: agentruntime.ErrExceededMemory}
 	}
@@ -136,13 +163,20 @@ func (c *process) judge(conn, wait error) *Died {
 	if wait == nil {
 		text = "it ended by itself"
 	}
-	for line := range strings.Lines(last) {
-		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.HasPrefix(line, "malformed") {
-			text += ": " + strings.TrimSpace(line)
-			break
-		}
+	if words := lastWords(last); words != "" {
+		text += ": " + words
 	}
 	return &Died{Outcome: agentruntime.OutcomeException, Text: text, Err: ErrEnded}
+}
+
+// lastWords is the line that says what a Go program died of, in what it wrote to its standard error.
+func lastWords(said string) string {
+	for line := range strings.Lines(said) {
+		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.HasPrefix(line, "malformed") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 // end ends the process for a reason of this side's. The first counts.
@@ -162,23 +196,37 @@ func (c *process) Noted(note byte, payload []byte) error {
 	switch note {
 	case wire.NoteReady:
 		c.readyOnce.Do(func() { close(c.ready) })
+	case wire.NoteCompiled:
+		c.mu.Lock()
+		c.parsed = true
+		c.mu.Unlock()
 	case wire.NotePong:
 		c.mu.Lock()
 		c.pinged = time.Time{}
 		c.mu.Unlock()
+	case wire.NotePressure:
+		c.press()
 	case wire.NoteDying:
 		id, outcome := d.Uint(), agentruntime.Outcome(d.String())
-		c.mu.Lock()
-		c.blame = id
+		var died *Died
 		switch outcome {
 		case agentruntime.OutcomeExceededCPU:
-			c.verdict = &Died{Outcome: outcome, Text: "a native function of the engine did not stop at the CPU limit", Err: agentruntime.ErrExceededCPU}
+			died = &Died{Outcome: outcome, Text: "a native function of the engine did not stop at the CPU limit", Err: agentruntime.ErrExceededCPU}
 		case agentruntime.OutcomeExceededMemory:
-			c.verdict = &Died{Outcome: outcome, Text: "the code used more memory than it may", Err: agentruntime.ErrExceededMemory}
+			died = &Died{Outcome: outcome, Text: "the code used more memory than it may", Err: agentruntime.ErrExceededMemory}
 		default:
-			d.Byte() // malformed
+			return wire.Malformed("a cell that dies of %q", outcome)
+		}
+		if err := d.End(); err != nil {
+			return err
+		}
+		c.mu.Lock()
+		if c.ended == nil {
+			c.blame = id
 		}
 		c.mu.Unlock()
+		c.end(died)
+		return nil
 	default:
 		return wire.Malformed("note %d", note)
 	}

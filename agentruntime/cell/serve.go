@@ -3,6 +3,7 @@ package cell
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/wire"
@@ -31,7 +32,31 @@ type ask struct {
 	c      *process
 	x      *wire.Exchange
 	cancel context.CancelFunc
-	size   int64 // of its message
+	size   int64       // of its message
+	asker  *Invocation // nil for what an actor asks, which outlasts its events
+}
+
+// failing tells the cell that the invocation's caller has gone, where it has, before the cell hears that the request failed: code
+// must not take the one for an error of the other.
+func (q *ask) failing() {
+	if q.asker != nil && q.asker.ctx.Err() != nil {
+		q.asker.cancel()
+	}
+}
+
+// answerBody is the body of an answer on its way to the cell.
+type answerBody struct {
+	io.ReadCloser
+	q *ask
+}
+
+// Read implements io.Reader.
+func (b answerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.q.failing()
+	}
+	return n, err
 }
 
 // Canceled gives the request up.
@@ -62,14 +87,15 @@ func (c *process) Opened(x *wire.Exchange, op byte, payload []byte) error {
 		return wire.Malformed("requests of more than %d bytes at once", maxHeld)
 	}
 	switch op {
-	case wire.OpGet, wire.OpScan, wire.OpCommit:
+	case wire.OpGet, wire.OpScan, wire.OpCommit, wire.OpSocketAccept, wire.OpSocketList, wire.OpSocketLook, wire.OpSocketAuto:
 		return q.storage(op, &d)
 	}
 	invocation, actor := d.Uint(), d.Uint()
 	if invocation != 0 && !c.conn.Began(invocation) || actor != 0 && !c.conn.Began(actor) {
 		return wire.Malformed("a request of invocation %d, which never was", invocation)
 	}
-	host, ctx := c.asker(invocation, actor)
+	host, ctx, v := c.asker(invocation, actor)
+	q.asker = v
 	whole := ctx
 	ctx, q.cancel = context.WithCancel(ctx)
 	x.Accept(q)
@@ -109,6 +135,12 @@ func (c *process) Opened(x *wire.Exchange, op byte, payload []byte) error {
 			v, err := host.Limit(ctx, binding, key)
 			reply(q, v, err, (*wire.Encoder).Bool)
 		}
+	case wire.OpHostActors:
+		binding, after, limit := d.String(), d.String(), int(d.Uint())
+		answer = func() {
+			v, err := host.Actors(ctx, binding, after, limit)
+			reply(q, v, err, (*wire.Encoder).Strings)
+		}
 	case wire.OpHostSecret:
 		binding := d.String()
 		answer = func() {
@@ -126,21 +158,21 @@ func (c *process) Opened(x *wire.Exchange, op byte, payload []byte) error {
 }
 
 // asker is the Host of an invocation that is under way in this cell, else that of the actor that it was an event of, with
-// the context that ends what is asked.
-func (c *process) asker(invocation, actor uint64) (agentruntime.Host, context.Context) {
+// the context that ends what is asked, and the invocation if the context is its own.
+func (c *process) asker(invocation, actor uint64) (agentruntime.Host, context.Context, *Invocation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := c.actors[actor]
 	if v := c.live[invocation]; v != nil && v.actor == a {
 		if a != nil {
-			return v.host, a.ctx
+			return v.host, a.ctx, nil
 		}
-		return v.host, v.ctx
+		return v.host, v.ctx, v
 	}
 	if a != nil {
-		return a.host, a.ctx
+		return a.host, a.ctx, nil
 	}
-	return nobody{}, context.Background()
+	return nobody{}, context.Background(), nil
 }
 
 // reply answers with a value or an error.
@@ -148,6 +180,7 @@ func reply[T any](q *ask, v T, err error, write func(*wire.Encoder, T)) {
 	q.c.suspect(err)
 	e := wire.NewEncoder()
 	if e.Bool(err != nil); err != nil {
+		q.failing()
 		e.Error(err)
 	} else {
 		write(e, v)
@@ -161,11 +194,14 @@ func (q *ask) fetch(ctx context.Context, host agentruntime.Host, target agentrun
 	defer q.end()
 	resp, err := host.Fetch(ctx, target, req)
 	q.c.suspect(err)
+	if err != nil {
+		q.failing()
+	}
 	e := wire.NewEncoder()
 	out, body := e.Result(q.x, wire.Result{Response: resp, Err: err})
 	q.x.Answer(e)
 	if out != nil {
-		out.Copy(body)
+		out.Copy(answerBody{body, q})
 	}
 }
 
@@ -208,6 +244,8 @@ func (q *ask) storage(op byte, d *wire.Decoder) error {
 		}
 		a.backend.Commit(b, func(err error) { reply(q, struct{}{}, err, nothing) })
 		return nil
+	default:
+		answer = q.sockets(ctx, op, d, a)
 	}
 	if err := d.End(); err != nil {
 		return err
@@ -324,8 +362,9 @@ func (nobody) Connect(context.Context, string, agentruntime.ConnectOptions) (age
 	return nil, errOver
 }
 
-func (nobody) Limit(context.Context, string, string) (bool, error) { return false, errOver }
-func (nobody) Secret(context.Context, string) (string, error)      { return "", errOver }
-func (nobody) Emit(agentruntime.Event)                             {}
+func (nobody) Limit(context.Context, string, string) (bool, error)           { return false, errOver }
+func (nobody) Actors(context.Context, string, string, int) ([]string, error) { return nil, errOver }
+func (nobody) Secret(context.Context, string) (string, error)                { return "", errOver }
+func (nobody) Emit(agentruntime.Event)                                       {}
 
 var _ agentruntime.Host = nobody{}

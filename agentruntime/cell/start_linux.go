@@ -18,6 +18,16 @@ import (
 // reportDescriptor is the number in the cell of the descriptor that its sandbox reports over; the socket is the one before.
 const reportDescriptor = 4
 
+// ownProgram is the file that runs now, even if another one has taken its place.
+const ownProgram = "/proc/self/exe"
+
+// program is the file to start for a process of our own.
+func program() (string, error) { return ownProgram, nil }
+
+// environment is that of a cell. A build with cgo has the C library's allocator in it, which would look for the number of
+// processors in files.
+var environment = []string{"MALLOC_ARENA_MAX=1"}
+
 // launch starts a process that has nothing but its socket and its sandbox's: no environment to speak of, no standard input or output. It
 // ends with the gateway, however that ends.
 func (p *Pool) launch() (*process, error) {
@@ -35,8 +45,7 @@ func (p *Pool) launch() (*process, error) {
 	defer said.Close()
 	program, args := p.cfg.Program, p.cfg.Args
 	if program == "" {
-		// The file that runs now, even if another one has taken its place.
-		program, args = "/proc/self/exe", []string{worker.Command}
+		program, args = ownProgram, []string{worker.Command}
 	}
 	c := &process{
 		pool: p, said: &head{whole: make(chan struct{})}, ready: make(chan struct{}), gone: make(chan struct{}),
@@ -51,8 +60,7 @@ func (p *Pool) launch() (*process, error) {
 	err = c.box.Start(func(attr *syscall.SysProcAttr) (int, error) {
 		c.cmd = exec.Command(program, args...)
 		c.cmd.Args[0] = "gatehouse"
-		// A build with cgo has the C library's allocator in it, which would look for the number of processors in files.
-		c.cmd.Env, c.cmd.Dir = []string{"MALLOC_ARENA_MAX=1"}, "/"
+		c.cmd.Env, c.cmd.Dir = environment, "/"
 		c.cmd.Stderr, c.cmd.ExtraFiles = said, []*os.File{far, c.box.File()}
 		c.cmd.SysProcAttr = attr
 		if err := c.cmd.Start(); err != nil {

@@ -1,7 +1,5 @@
 package webcrypto
 
-import "strings"
-
 // Operation is what a normalized algorithm is for (https://w3c.github.io/webcrypto/#algorithm-normalization).
 type Operation uint8
 
@@ -103,13 +101,24 @@ var (
 
 func register(name string, a *algorithm) {
 	algorithms[name] = a
-	names[strings.ToLower(name)] = name
+	names[upper(name)] = name
+}
+
+// upper changes the case of ASCII letters only: the Kelvin sign is no k in the name of an algorithm.
+func upper(name string) string {
+	b := []byte(name)
+	for i, c := range b {
+		if 'a' <= c && c <= 'z' {
+			b[i] = c - 'a' + 'A'
+		}
+	}
+	return string(b)
 }
 
 // Lookup returns the canonical name of the algorithm that name means for op, and the members of its dictionary. ok is
 // false where the algorithm is unknown or has no such operation.
 func Lookup(op Operation, name string) (canonical string, members []Member, ok bool) {
-	canonical, ok = names[strings.ToLower(name)]
+	canonical, ok = names[upper(name)]
 	if !ok {
 		return "", nil, false
 	}

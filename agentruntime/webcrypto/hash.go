@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"hash"
-	"strings"
 )
 
 // hashes are the digests that keys and signatures use, by their canonical names.
@@ -15,7 +14,7 @@ var hashes = map[string]crypto.Hash{"SHA-1": crypto.SHA1, "SHA-256": crypto.SHA2
 
 // HashNamed returns the canonical name of a digest for keys and signatures. Names are compared without case.
 func HashNamed(name string) (canonical string, ok bool) {
-	canonical = strings.ToUpper(name)
+	canonical = upper(name)
 	_, ok = hashes[canonical]
 	return canonical, ok
 }
@@ -23,7 +22,7 @@ func HashNamed(name string) (canonical string, ok bool) {
 // NewHash returns a new digest of that name, in any case, nil for an unknown one. MD5 is there as in Workers
 // (https://developers.cloudflare.com/workers/runtime-apis/web-crypto/#supported-algorithms), for old formats only.
 func NewHash(name string) hash.Hash {
-	switch strings.ToUpper(name) {
+	switch upper(name) {
 	case "SHA-1":
 		return sha1.New()
 	case "SHA-256":

@@ -3,7 +3,7 @@ package webcrypto
 import "slices"
 
 // Usages is a set of key usages.
-type Usages uint8
+type Usages uint16
 
 const (
 	UseEncrypt Usages = 1 << iota
@@ -16,8 +16,10 @@ const (
 	UseUnwrapKey
 )
 
-// usageNames are the names of the usages in the order of their bits.
-var usageNames = []string{"encrypt", "decrypt", "sign", "verify", "deriveKey", "deriveBits", "wrapKey", "unwrapKey"}
+// usageNames are the names of the usages in the order of their bits. The last four belong to algorithms that are not here: a key
+// cannot be made with them, but they are known.
+var usageNames = []string{"encrypt", "decrypt", "sign", "verify", "deriveKey", "deriveBits", "wrapKey", "unwrapKey",
+	"encapsulateKey", "encapsulateBits", "decapsulateKey", "decapsulateBits"}
 
 // UsageNamed returns the usage of that name, and whether there is one.
 func UsageNamed(name string) (Usages, bool) {

@@ -29,6 +29,7 @@ type actor struct {
 	binding   uint32 // checksum that values are bound to
 	stored    int64  // the alarm's time that is in the index, 0 if none
 	onDisk    bool   // the database has a meta record
+	mark      digest // its element, among the totals
 	touched   bool   // by the group being made
 }
 
@@ -51,7 +52,9 @@ func (s *Store) Acquire(ctx context.Context, key durable.Key) (durable.Fence, du
 		s.release(a, epoch)
 		return durable.Fence{}, durable.State{}, fmt.Errorf("badgerstore: acquire %s: %w", key, err)
 	}
-	return durable.Fence{Actor: key, Epoch: epoch}, a.meta.state(), nil
+	state := a.meta.state()
+	state.MaxBatch = s.maxBatch
+	return durable.Fence{Actor: key, Epoch: epoch}, state, nil
 }
 
 // take waits for the batches of older fences and loads the actor if it is not in memory. Called under mu, which
@@ -81,7 +84,7 @@ func (s *Store) take(ctx context.Context, a *actor, epoch uint64) error {
 		return durable.ErrFenced
 	}
 	if !a.loaded {
-		if err := s.load(a, epoch); err != nil {
+		if err := s.load(ctx, a, epoch); err != nil {
 			return err
 		}
 	}
@@ -89,16 +92,20 @@ func (s *Store) take(ctx context.Context, a *actor, epoch uint64) error {
 	return nil
 }
 
-// load reads an actor's meta. Called under mu, which it gives up meanwhile.
-func (s *Store) load(a *actor, epoch uint64) error {
+// load reads an actor's meta and looks whether its keys are all there. Called under mu, which it gives up meanwhile.
+func (s *Store) load(ctx context.Context, a *actor, epoch uint64) error {
 	namespace := s.namespaces[a.key.Namespace]
 	var m meta
+	var mark digest
 	found := false
 	if namespace != 0 {
 		txn, end := s.beginRead()
 		s.mu.Unlock()
 		var err error
-		m, found, err = readMeta(txn, namespace, a.key.ID)
+		m, mark, found, err = readMeta(txn, namespace, a.key.ID)
+		if err == nil {
+			err = s.verify(ctx, txn, namespace, a.key.ID, &m)
+		}
 		end()
 		s.mu.Lock()
 		if err != nil {
@@ -108,10 +115,18 @@ func (s *Store) load(a *actor, epoch uint64) error {
 			return durable.ErrFenced
 		}
 	}
+	if !found {
+		if err := s.awaitCheck(ctx); err != nil {
+			return err
+		}
+		if a.epoch != epoch {
+			return durable.ErrFenced
+		}
+	}
 	if m.epoch >= epoch {
 		return fmt.Errorf("%w: epoch %#x is stored, but %#x is the newest given out", durable.ErrCorrupt, m.epoch, epoch)
 	}
-	a.meta, a.onDisk, a.stored, a.loaded = m, found, m.due, true
+	a.meta, a.onDisk, a.mark, a.stored, a.loaded = m, found, mark, m.due, true
 	a.setNamespace(namespace)
 	return nil
 }
@@ -123,28 +138,37 @@ func (a *actor) setNamespace(namespace uint32) {
 	a.binding = bind(0, appendActor(b[:0], namespace, a.key.ID))
 }
 
-// readMeta reads an actor's meta record.
-func readMeta(txn *badger.Txn, namespace uint32, id durable.ID) (m meta, found bool, err error) {
+// readMeta reads an actor's meta record and its element.
+func readMeta(txn *badger.Txn, namespace uint32, id durable.ID) (m meta, mark digest, found bool, err error) {
 	key := appendMetaKey(make([]byte, 0, metaKeyBytes), namespace, id)
 	item, err := txn.Get(key)
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		return meta{}, false, nil
+		return meta{}, 0, false, nil
 	}
 	if err != nil {
-		return meta{}, false, fmt.Errorf("read meta: %w", err)
+		return meta{}, 0, false, fmt.Errorf("read meta: %w", err)
 	}
+	m, mark, err = openMeta(item, key)
+	if err != nil {
+		return meta{}, 0, false, fmt.Errorf("read meta: %w", err)
+	}
+	return m, mark, true, nil
+}
+
+// openMeta reads a meta record and its element.
+func openMeta(item *badger.Item, key []byte) (m meta, mark digest, err error) {
 	err = item.Value(func(envelope []byte) error {
 		payload, err := unseal(envelope, bind(0, key), kindMeta)
 		if err != nil {
 			return err
 		}
-		m, err = parseMeta(payload)
+		if m, err = parseMeta(payload); err != nil {
+			return err
+		}
+		mark, err = element(key, envelope)
 		return err
 	})
-	if err != nil {
-		return meta{}, false, fmt.Errorf("read meta: %w", err)
-	}
-	return m, true, nil
+	return m, mark, err
 }
 
 // Release implements durable.Placement.
@@ -169,9 +193,9 @@ func (s *Store) release(a *actor, epoch uint64) {
 }
 
 // List implements durable.Placement. An actor is listed while it stores a key or an alarm.
-func (s *Store) List(_ context.Context, namespace string, after *durable.ID, limit int) ([]durable.ID, error) {
+func (s *Store) List(ctx context.Context, namespace string, after *durable.ID, limit int) ([]durable.ID, error) {
 	s.mu.Lock()
-	if err := s.usable(); err != nil {
+	if err := s.awaitCheck(ctx); err != nil {
 		s.mu.Unlock()
 		return nil, err
 	}

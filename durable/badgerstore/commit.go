@@ -3,15 +3,9 @@ package badgerstore
 import (
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/gatehouse-edge/gatehouse/durable"
-)
-
-// What batchCost counts for a batch and for each write beside its key and value, in bytes. It stands for the
-// records that come along and keeps a group within what one Badger transaction may hold.
-const (
-	batchOverhead = 1024
-	writeOverhead = 256
 )
 
 // request is a batch on its way through the committer, or keys to delete for the sweeper.
@@ -33,6 +27,9 @@ type outcome struct {
 // Commit implements durable.Engine. Each call of done comes from the same goroutine and must not block.
 func (s *Store) Commit(b durable.Batch, done func(error)) {
 	cost, err := s.batchCost(&b)
+	if err == nil {
+		err = s.noRoom()
+	}
 	s.mu.Lock()
 	if stopped := s.usable(); stopped != nil {
 		s.mu.Unlock()
@@ -73,9 +70,9 @@ func (s *Store) accept(b *durable.Batch) (*actor, error) {
 	return a, nil
 }
 
-// batchCost measures a batch and refuses one that is too large.
+// batchCost measures a batch and refuses one that is too large: a group must stay within what one Badger transaction may
+// hold.
 func (s *Store) batchCost(b *durable.Batch) (int, error) {
-	cost := batchOverhead + len(b.Name)
 	for i := range b.Ops {
 		op := &b.Ops[i]
 		if err := durable.CheckKey(op.Key); err != nil {
@@ -84,8 +81,8 @@ func (s *Store) batchCost(b *durable.Batch) (int, error) {
 		if err := durable.CheckValue(op.Value); err != nil {
 			return 0, err
 		}
-		cost += writeOverhead + len(op.Key) + len(op.Value)
 	}
+	cost := b.Cost()
 	if cost > s.maxBatch {
 		return 0, &durable.LimitError{What: "batch", Size: cost, Limit: s.maxBatch}
 	}
@@ -97,9 +94,22 @@ func (s *Store) batchCost(b *durable.Batch) (int, error) {
 func (s *Store) commitGroups() {
 	defer close(s.acks)
 	var backlog []*request
+	pause := time.Duration(0) // before the next try to open a failed database anew
 	for closing := false; !closing; {
+		var retry <-chan time.Time
+		if s.Failed() == nil {
+			pause = 0
+		} else {
+			if pause == 0 {
+				pause = s.reviveAfter
+			}
+			retry = time.After(pause)
+		}
 		select {
 		case <-s.wake:
+		case <-retry:
+			s.revive()
+			pause = min(2*pause, maxReviveAfter)
 		case <-s.closing:
 			closing = true // what is left has failed already
 		}
@@ -139,16 +149,19 @@ func (s *Store) groupSize(requests []*request) int {
 func (s *Store) commitGroup(requests []*request) {
 	err := s.Failed()
 	ts := s.durableTS + 1 // only this goroutine changes it
+	wrote := false
 	if err == nil {
-		if err = s.group.write(s, requests, ts); err != nil {
+		if wrote, err = s.group.write(s, requests, ts); err != nil {
 			s.fail(err)
 			err = s.Failed()
 		}
 	}
 	outcomes := make([]outcome, len(requests))
 	s.mu.Lock()
-	if err == nil {
+	if wrote {
 		s.durableTS = ts
+	}
+	if err == nil {
 		for _, a := range s.group.touched {
 			a.space = a.meta.space
 		}

@@ -16,6 +16,8 @@ type group struct {
 	touched  []*actor
 	earliest int64 // the earliest alarm indexed, noFloor if none
 	litter   bool  // something is left to the sweeper
+	totals   totals
+	dirty    bool // something is written
 
 	// Badger keeps references to keys, values and entries until the transaction is committed.
 	bytes   []byte
@@ -28,34 +30,50 @@ const (
 	maxKeptBytes = 1 << 20
 )
 
-// write makes the requests that were not refused durable, at timestamp ts. After an error the store must stop.
-func (g *group) write(s *Store, requests []*request, ts uint64) error {
+// write makes the requests that were not refused durable, at timestamp ts, and reports whether there was anything to
+// write. After an error the store must stop.
+func (g *group) write(s *Store, requests []*request, ts uint64) (bool, error) {
 	g.txn = s.db.NewTransactionAt(ts-1, true)
 	defer g.txn.Discard()
-	g.earliest = noFloor
+	g.earliest, g.totals = noFloor, s.totals
 	for _, r := range requests {
 		if r.err != nil {
 			continue
 		}
 		if r.actor == nil {
 			if err := g.deleteStale(r.stale); err != nil {
-				return err
+				return false, err
 			}
 			continue
 		}
 		if err := g.apply(s, r); err != nil {
-			return fmt.Errorf("write %s: %w", r.actor.key, err)
+			return false, fmt.Errorf("write %s: %w", r.actor.key, err)
 		}
 	}
 	for _, a := range g.touched {
 		if err := g.finish(a); err != nil {
-			return fmt.Errorf("write %s: %w", a.key, err)
+			return false, fmt.Errorf("write %s: %w", a.key, err)
 		}
 	}
-	if err := s.commitAt(g.txn, ts); err != nil {
-		return fmt.Errorf("commit group %d: %w", ts, err)
+	if !g.dirty {
+		return false, nil
 	}
-	return nil
+	key := append(g.room(1), totalsTag)
+	payload := g.totals.append(g.room(totalsBytes))
+	if err := g.set(key, g.sealed(bind(0, key), kindFact, payload), kindFact); err != nil {
+		return false, err
+	}
+	failpoint("group made")
+	if err := s.commitAt(g.txn, ts); err != nil {
+		return false, fmt.Errorf("commit group %d: %w", ts, err)
+	}
+	failpoint("group synced")
+	if err := s.highWater.note(mark{seq: ts}); err != nil {
+		return false, fmt.Errorf("commit group %d: %w", ts, err)
+	}
+	failpoint("group noted")
+	s.totals = g.totals
+	return true, nil
 }
 
 // reset drops what was committed and keeps the memory.
@@ -81,7 +99,7 @@ func (g *group) apply(s *Store, r *request) error {
 		if err := g.discard(appendSpace(g.room(spaceKeyBytes), garbageTag, a.meta.space)); err != nil {
 			return err
 		}
-		a.meta.space, a.meta.keys, a.meta.bytes = 0, 0, 0
+		a.meta.space, a.meta.keys, a.meta.bytes, a.meta.digest = 0, 0, 0, 0
 	}
 	for i := range b.Ops {
 		if err := g.applyOp(s, a, &b.Ops[i]); err != nil {
@@ -122,7 +140,13 @@ func (g *group) touch(s *Store, a *actor) error {
 	key := append(append(g.room(1+len(a.key.Namespace)), namespaceTag), a.key.Namespace...)
 	var payload [4]byte
 	binary.BigEndian.PutUint32(payload[:], number)
-	return g.set(key, g.sealed(bind(0, key), kindFact, payload[:]), kindFact)
+	envelope := g.sealed(bind(0, key), kindFact, payload[:])
+	mark, err := element(key, envelope)
+	if err != nil {
+		return err
+	}
+	g.totals.add(mark)
+	return g.set(key, envelope, kindFact)
 }
 
 // applyOp adds one write.
@@ -142,6 +166,7 @@ func (g *group) applyOp(s *Store, a *actor, op *durable.Op) error {
 		if old.exists {
 			a.meta.keys--
 			a.meta.bytes -= int64(len(op.Key) + old.size)
+			a.meta.digest -= old.mark
 			if old.chunks != 0 {
 				garbage := appendGarbageChunksKey(g.room(spaceKeyBytes+8), a.meta.space, old.chunks)
 				if err := g.discard(garbage); err != nil {
@@ -149,7 +174,7 @@ func (g *group) applyOp(s *Store, a *actor, op *durable.Op) error {
 				}
 			}
 			if op.Delete {
-				return g.txn.Delete(key)
+				return g.delete(key)
 			}
 		}
 	}
@@ -160,14 +185,24 @@ func (g *group) applyOp(s *Store, a *actor, op *durable.Op) error {
 	a.meta.bytes += int64(len(op.Key) + len(op.Value))
 	binding := bind(a.binding, key[spaceKeyBytes:])
 	if len(op.Value) <= chunkBytes {
-		return g.set(key, g.sealed(binding, kindWhole, op.Value), kindWhole)
+		return g.setData(a, key, g.sealed(binding, kindWhole, op.Value), kindWhole)
 	}
 	head := chunkHead{size: len(op.Value), chunks: s.nextNumber()}
 	if err := g.setChunks(a, head, op.Value); err != nil {
 		return err
 	}
 	payload := head.append(g.room(chunkHeadBytes))
-	return g.set(key, g.sealed(binding, kindHead, payload), kindHead)
+	return g.setData(a, key, g.sealed(binding, kindHead, payload), kindHead)
+}
+
+// setData adds the record of one of the actor's keys, and counts it in.
+func (g *group) setData(a *actor, key, envelope []byte, kind byte) error {
+	mark, err := element(key[spaceKeyBytes:], envelope)
+	if err != nil {
+		return err
+	}
+	a.meta.digest += mark
+	return g.set(key, envelope, kind)
 }
 
 // setChunks adds the parts of a large value.
@@ -188,6 +223,7 @@ type measured struct {
 	exists bool
 	size   int
 	chunks uint64 // 0 unless the value is chunked
+	mark   digest
 }
 
 // measure looks up what is stored at a key, this group's own writes included.
@@ -199,13 +235,12 @@ func (g *group) measure(a *actor, key []byte) (measured, error) {
 	if err != nil {
 		return measured{}, fmt.Errorf("read the value replaced: %w", err)
 	}
-	size := int(item.ValueSize())
-	if item.UserMeta() == kindWhole && size >= envelopeBytes {
-		return measured{exists: true, size: size - envelopeBytes}, nil
-	}
-	// The value is chunked, or it is the group's own, whose size Badger does not tell.
 	m := measured{exists: true}
 	err = item.Value(func(envelope []byte) error {
+		var err error
+		if m.mark, err = element(key[spaceKeyBytes:], envelope); err != nil {
+			return err
+		}
 		m.size = len(envelope) - envelopeBytes
 		if item.UserMeta() == kindWhole {
 			return nil
@@ -228,7 +263,7 @@ func (g *group) measure(a *actor, key []byte) (measured, error) {
 func (g *group) finish(a *actor) error {
 	if a.stored != a.meta.due {
 		if a.stored != 0 {
-			if err := g.txn.Delete(appendAlarmKey(g.room(alarmKeyBytes), a.stored, a.namespace, a.key.ID)); err != nil {
+			if err := g.delete(appendAlarmKey(g.room(alarmKeyBytes), a.stored, a.namespace, a.key.ID)); err != nil {
 				return err
 			}
 		}
@@ -242,16 +277,25 @@ func (g *group) finish(a *actor) error {
 		a.stored = a.meta.due
 	}
 	key := appendMetaKey(g.room(metaKeyBytes), a.namespace, a.key.ID)
+	if a.onDisk {
+		g.totals.remove(a.mark)
+	}
 	if a.meta.empty() {
 		if !a.onDisk {
 			return nil
 		}
 		a.onDisk = false
-		return g.txn.Delete(key)
+		return g.delete(key)
 	}
 	a.onDisk = true
 	payload := a.meta.append(g.room(metaFixedBytes + len(a.meta.name)))
-	return g.set(key, g.sealed(bind(0, key), kindMeta, payload), kindMeta)
+	envelope := g.sealed(bind(0, key), kindMeta, payload)
+	var err error
+	if a.mark, err = element(key, envelope); err != nil {
+		return err
+	}
+	g.totals.add(a.mark)
+	return g.set(key, envelope, kindMeta)
 }
 
 // discard leaves a space or a value's chunks to the sweeper.
@@ -262,7 +306,7 @@ func (g *group) discard(key []byte) error {
 
 func (g *group) deleteStale(keys [][]byte) error {
 	for _, key := range keys {
-		if err := g.txn.Delete(key); err != nil {
+		if err := g.delete(key); err != nil {
 			return fmt.Errorf("sweep: %w", err)
 		}
 	}
@@ -275,7 +319,14 @@ func (g *group) set(key, value []byte, kind byte) error {
 		g.entries = make([]badger.Entry, 0, groupEntries)
 	}
 	g.entries = append(g.entries, badger.Entry{Key: key, Value: value, UserMeta: kind})
+	g.dirty = true
 	return g.txn.SetEntry(&g.entries[len(g.entries)-1])
+}
+
+// delete removes one record. The key must be the group's or immutable.
+func (g *group) delete(key []byte) error {
+	g.dirty = true
+	return g.txn.Delete(key)
 }
 
 // sealed returns an envelope in the group's memory.

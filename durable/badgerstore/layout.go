@@ -11,7 +11,9 @@ import (
 // The layout of the database. Numbers are big-endian, so that keys sort by them. Each value is wrapped in an
 // envelope (envelope.go).
 //
+//	'f'                                     format of the database (4)
 //	'b'                                     boot epoch (8)
+//	't'                                     totals (digest.go): written anew by each group
 //	'n' name                                number of the namespace (4)
 //	'm' namespace (4) id (32)               meta of an actor (meta.go), while it stores a key or an alarm
 //	'a' due ms (8) namespace (4) id (32)    empty: the index of alarms
@@ -24,7 +26,9 @@ import (
 // one is swept later. Replacing a chunked value leaves its chunks to the sweep likewise. Numbers of spaces and
 // chunks are never used twice: they carry the boot epoch in their upper 32 bits.
 const (
+	formatTag    = 'f'
 	bootTag      = 'b'
+	totalsTag    = 't'
 	namespaceTag = 'n'
 	metaTag      = 'm'
 	alarmTag     = 'a'
@@ -32,6 +36,9 @@ const (
 	chunkTag     = 'c'
 	garbageTag   = 'g'
 )
+
+// format is the layout's number. A database of another one is refused by name.
+const format = 2
 
 const (
 	spaceKeyBytes = 1 + 8

@@ -16,13 +16,14 @@ type meta struct {
 	bytes   int64
 	due     int64 // the alarm's times in milliseconds, 0: no alarm
 	planned int64
+	digest  digest // of the actor's keys
 	retries uint32
 	name    string
 }
 
 const (
-	metaVersion    = 1
-	metaFixedBytes = 1 + 7*8 + 4
+	metaVersion    = 2
+	metaFixedBytes = 1 + 8*8 + 4
 )
 
 // empty reports whether the actor stores nothing, so that no meta is kept.
@@ -30,7 +31,7 @@ func (m *meta) empty() bool { return m.keys == 0 && m.due == 0 }
 
 func (m *meta) append(b []byte) []byte {
 	b = append(b, metaVersion)
-	for _, n := range [...]uint64{m.space, m.seq, m.epoch, uint64(m.keys), uint64(m.bytes), uint64(m.due), uint64(m.planned)} {
+	for _, n := range [...]uint64{m.space, m.seq, m.epoch, uint64(m.keys), uint64(m.bytes), uint64(m.due), uint64(m.planned), uint64(m.digest)} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
 	b = binary.BigEndian.AppendUint32(b, m.retries)
@@ -46,7 +47,8 @@ func parseMeta(b []byte) (meta, error) {
 		space: field(0), seq: field(1), epoch: field(2),
 		keys: int64(field(3)), bytes: int64(field(4)),
 		due: int64(field(5)), planned: int64(field(6)),
-		retries: binary.BigEndian.Uint32(b[1+7*8:]),
+		digest:  digest(field(7)),
+		retries: binary.BigEndian.Uint32(b[1+8*8:]),
 		name:    string(b[metaFixedBytes:]),
 	}, nil
 }

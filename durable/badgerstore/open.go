@@ -1,21 +1,15 @@
 package badgerstore
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
-
-	"github.com/gatehouse-edge/gatehouse/durable"
 )
 
 // Defaults and bounds of a Config.
@@ -36,38 +30,35 @@ type Config struct {
 	Dir string
 	// Memory hints at how much memory the database may use in all, in bytes. Zero means DefaultMemory.
 	Memory int64
+	// EncryptionKey encrypts what lies on the disk with AES-256. It has 32 bytes, or none for a store that is not
+	// encrypted. A store is made with or without one and keeps that.
+	EncryptionKey []byte
+	// AcceptDataLoss opens a store that has lost data, with what is left.
+	AcceptDataLoss bool
+	// Deferred lets Open return before the records of all actors were compared with what was stored, which takes about a second
+	// for a million of them. It goes on beside the first calls: those whose answer could be that there is nothing wait for it, and
+	// the store fails if something is missing. It has no effect together with AcceptDataLoss.
+	Deferred bool
 	// Logger gets the database's warnings. Nil means none.
 	Logger *slog.Logger
 }
 
-// ErrLocked says that another process, or another store of this one, holds the directory.
-var ErrLocked = errors.New("badgerstore: directory is in use")
-
-// LockedError is the refusal to open a directory that somebody holds. It matches ErrLocked.
-type LockedError struct {
-	Dir string
-	// PID is the process that holds it, 0 if it is not known.
-	PID int
-}
-
-// Error names the directory and the process.
-func (e *LockedError) Error() string {
-	holder := "another process"
-	switch e.PID {
-	case 0:
-	case os.Getpid():
-		holder = "this process (pid " + strconv.Itoa(e.PID) + ")"
-	default:
-		holder = "process " + strconv.Itoa(e.PID)
-	}
-	return fmt.Sprintf("badgerstore: %s is in use by %s", e.Dir, holder)
-}
-
-// Is reports whether target is ErrLocked.
-func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+// Errors of opening.
+var (
+	// ErrDataLoss says that the database lacks something that was acknowledged. See [DataLossError].
+	ErrDataLoss = errors.New("badgerstore: data was lost")
+	// ErrKey says that the encryption key is missing, is not wanted, or is another store's.
+	ErrKey = errors.New("badgerstore: encryption key does not fit")
+	// ErrFormat says that another version of the program wrote the database.
+	ErrFormat = errors.New("badgerstore: other format")
+)
 
 // Open opens the store in a directory, making it if it is missing. It starts a new boot epoch, which ends every
 // fence of the boots before. The directory stays locked until Close.
+//
+// A directory that was not closed in good order has its logs copied aside first. One that has lost what was
+// acknowledged is refused with a *DataLossError, unless the config accepts that. Damage may crash the process within
+// Badger: call Open in another process first where that matters.
 func Open(cfg Config) (*Store, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("badgerstore: open: no directory given")
@@ -81,20 +72,89 @@ func Open(cfg Config) (*Store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: open %s: %w", cfg.Dir, err)
 	}
+	if err := Locked(cfg.Dir); err != nil {
+		return nil, err
+	}
+	s, err := open(cfg)
+	if err != nil {
+		if errors.Is(err, ErrDataLoss) || errors.Is(err, ErrKey) || errors.Is(err, ErrLocked) {
+			return nil, err // it names the directory
+		}
+		return nil, fmt.Errorf("badgerstore: open %s: %w", cfg.Dir, err)
+	}
+	s.start()
+	return s, nil
+}
+
+func open(cfg Config) (_ *Store, err error) {
 	opts := badgerOptions(cfg)
+	if err := checkRoom(cfg.Dir, uint64(reserveMemtables*opts.MemTableSize)/2, freeBytes); err != nil {
+		return nil, err
+	}
+	known, aside, err := prepare(cfg)
+	if err != nil {
+		return nil, err
+	}
+	failpoint("prepared")
 	db, err := badger.OpenManaged(opts)
+	failpoint("opened")
 	if err != nil {
 		if strings.Contains(err.Error(), "Cannot acquire directory lock") {
 			return nil, &LockedError{Dir: cfg.Dir, PID: holder(cfg.Dir)}
 		}
-		return nil, fmt.Errorf("badgerstore: open %s: %w", cfg.Dir, err)
+		if aside != "" {
+			err = fmt.Errorf("%w (the logs as they were are in %s)", err, aside)
+		}
+		return nil, err
 	}
-	s := newStore(db, cfg.Logger, int(opts.MemTableSize/8))
-	if err := s.boot(); err != nil {
-		return nil, errors.Join(fmt.Errorf("badgerstore: open %s: %w", cfg.Dir, err), db.Close())
+	s := newStore(cfg, db)
+	if s.highWater, err = openHighWater(cfg.Dir); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
-	s.start()
+	if err := s.boot(cfg, known, aside); err != nil {
+		return nil, errors.Join(err, db.Close(), s.highWater.close())
+	}
 	return s, nil
+}
+
+// prepare looks at a directory before Badger does, and returns how far its database had come, and where its logs were
+// copied to if it was not closed in good order.
+func prepare(cfg Config) (known mark, aside string, err error) {
+	existing, err := isDatabase(cfg.Dir)
+	if err != nil {
+		return mark{}, "", err
+	}
+	if err := checkKey(cfg); err != nil {
+		return mark{}, "", err
+	}
+	if !existing {
+		h, err := openHighWater(cfg.Dir)
+		if err != nil {
+			return mark{}, "", err
+		}
+		return mark{}, "", errors.Join(h.set(mark{}), h.close())
+	}
+	known, err = readHighWater(cfg.Dir)
+	lost := err != nil
+	if lost && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, errHighWaterDamaged) {
+		return mark{}, "", err
+	}
+	if lost || !known.clean {
+		if aside, err = setAside(cfg.Dir, time.Now()); err != nil {
+			return mark{}, "", fmt.Errorf("copy the logs aside: %w", err)
+		}
+		if err = removeEmpty(cfg.Dir); err != nil {
+			return mark{}, "", fmt.Errorf("remove empty logs: %w", err)
+		}
+	}
+	if lost {
+		loss := &DataLossError{Dir: cfg.Dir, What: "its file " + highWaterName + ", which says how far it had come, is damaged, or missing as it is in stores of versions before the first release", Aside: aside}
+		if !cfg.AcceptDataLoss {
+			return mark{}, "", loss
+		}
+		cfg.Logger.Error("data loss accepted: the store goes on with what is there", slog.Any("error", loss))
+	}
+	return known, aside, nil
 }
 
 // badgerOptions spreads the memory hint over what Badger keeps: up to three memtables and the block cache.
@@ -113,84 +173,11 @@ func badgerOptions(cfg Config) badger.Options {
 	opts.NumCompactors = 2
 	opts.MetricsEnabled = false
 	opts.Logger = badgerLogger{cfg.Logger}
+	if len(cfg.EncryptionKey) > 0 {
+		opts.EncryptionKey = cfg.EncryptionKey
+		opts.IndexCacheSize = max(cfg.Memory/16, 8<<20) // decrypted indexes, which are not in Badger's other caches
+	}
 	return opts
-}
-
-// holder reads the pid that Badger leaves in the directory it holds.
-func holder(dir string) int {
-	text, err := os.ReadFile(filepath.Join(dir, "LOCK"))
-	if err != nil {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0
-	}
-	return pid
-}
-
-// boot reads the namespaces and begins a new boot epoch, durably.
-func (s *Store) boot() error {
-	s.durableTS = s.db.MaxVersion()
-	txn := s.db.NewTransactionAt(math.MaxUint64, true)
-	defer txn.Discard()
-
-	if err := s.loadNamespaces(txn); err != nil {
-		return err
-	}
-	key := []byte{bootTag}
-	item, err := txn.Get(key)
-	switch {
-	case errors.Is(err, badger.ErrKeyNotFound):
-	case err != nil:
-		return fmt.Errorf("read boot epoch: %w", err)
-	default:
-		payload, err := openFact(item, 8)
-		if err != nil {
-			return fmt.Errorf("read boot epoch: %w", err)
-		}
-		s.bootEpoch = binary.BigEndian.Uint64(payload)
-	}
-	s.bootEpoch++
-	value := seal(nil, bind(0, key), kindFact, binary.BigEndian.AppendUint64(nil, s.bootEpoch))
-	if err := txn.SetEntry(badger.NewEntry(key, value).WithMeta(kindFact)); err != nil {
-		return fmt.Errorf("write boot epoch: %w", err)
-	}
-	if err := txn.CommitAt(s.durableTS+1, nil); err != nil {
-		return fmt.Errorf("write boot epoch: %w", err)
-	}
-	s.durableTS++
-	s.discardTS = s.durableTS
-	return nil
-}
-
-func (s *Store) loadNamespaces(txn *badger.Txn) error {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{namespaceTag}})
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		item := it.Item()
-		name := string(item.Key()[1:])
-		payload, err := openFact(item, 4)
-		if err != nil {
-			return fmt.Errorf("read namespace %q: %w", name, err)
-		}
-		s.addNamespace(name, binary.BigEndian.Uint32(payload))
-	}
-	return nil
-}
-
-// openFact returns the payload of a value bound to its database key.
-func openFact(item *badger.Item, size int) (payload []byte, err error) {
-	key := item.KeyCopy(nil)
-	err = item.Value(func(envelope []byte) error {
-		p, err := unseal(envelope, bind(0, key), item.UserMeta())
-		if err == nil && (len(p) != size || item.UserMeta() != kindFact) {
-			err = fmt.Errorf("%w: %d bytes instead of %d", durable.ErrCorrupt, len(p), size)
-		}
-		payload = append([]byte(nil), p...)
-		return err
-	})
-	return payload, err
 }
 
 // badgerLogger passes Badger's warnings on. What it logs otherwise is about its own files.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-edge/gatehouse/durable"
+	"github.com/gatehouse-edge/gatehouse/internal/testkit"
 )
 
 // childDir names the environment variable that makes the test binary a process holding a store.
@@ -20,7 +22,7 @@ const childDir = "GATEHOUSE_BADGERSTORE_CHILD"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir); err != nil {
+		if err := children[os.Getenv(childKind)](dir); err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)
 		}
@@ -28,6 +30,11 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// childKind names the variable that says what such a process does.
+const childKind = "GATEHOUSE_BADGERSTORE_CHILD_KIND"
+
+var children = map[string]func(dir string) error{"": child, "alarms": alarmChild, "read": readChild}
 
 // child counts in many actors at once and prints each count once it is acknowledged, until it is killed or its
 // input ends.
@@ -72,10 +79,27 @@ func count(st *durable.Storage, name string, out chan<- string) {
 }
 
 // startChild starts a process that holds the store and returns it with its output, after it said it is ready.
-func startChild(t *testing.T, dir string) (*exec.Cmd, *bufio.Scanner) {
+func startChild(t *testing.T, dir string, env ...string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	cmd, lines := launchChild(t, dir, env...)
+	if !lines.Scan() || lines.Text() != "ready" {
+		t.Fatalf("the child says %q", lines.Text())
+	}
+	return cmd, lines
+}
+
+// launchChild is startChild for a process that may end before it is ready.
+func launchChild(t *testing.T, dir string, env ...string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	cmd, _, lines := childWithInput(t, append(env, childDir+"="+dir)...)
+	return cmd, lines
+}
+
+// childWithInput starts a process that ends with the test, or with its input.
+func childWithInput(t *testing.T, env ...string) (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	cmd.Env = append(append(os.Environ(), childDir+"=none"), env...)
 	stdin, err := cmd.StdinPipe()
 	check(t, err)
 	stdout, err := cmd.StdoutPipe()
@@ -87,11 +111,7 @@ func startChild(t *testing.T, dir string) (*exec.Cmd, *bufio.Scanner) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	lines := bufio.NewScanner(stdout)
-	if !lines.Scan() || lines.Text() != "ready" {
-		t.Fatalf("the child says %q", lines.Text())
-	}
-	return cmd, lines
+	return cmd, stdin, bufio.NewScanner(stdout)
 }
 
 func TestAnotherProcessHoldsTheDirectory(t *testing.T) {
@@ -110,45 +130,58 @@ func TestAnotherProcessHoldsTheDirectory(t *testing.T) {
 	openIn(t, dir) // the lock does not outlive its process
 }
 
-// TestKill kills the process in the middle of its commits: whatever it acknowledged is there, and no turn is torn.
+// ledger is what the children acknowledged: each actor's count.
+type ledger map[string]int
+
+// hear notes the lines that a process said before it died. A torn line does not count.
+func (l ledger) hear(lines *bufio.Scanner, most int) (heard int) {
+	for heard < most && lines.Scan() {
+		name, text, ok := strings.Cut(lines.Text(), " ")
+		n, err := strconv.Atoi(text)
+		if ok && err == nil && (n == l[name]+1 || n > l[name] && most != maxInt) {
+			l[name] = n
+			heard++
+		}
+	}
+	return heard
+}
+
+const maxInt = int(^uint(0) >> 1)
+
+// verify opens the store: whatever was acknowledged is there, and no turn is torn.
+func (l ledger) verify(t *testing.T, dir string, round int) {
+	t.Helper()
+	s := openIn(t, dir)
+	for i := range 8 {
+		name := strconv.Itoa(i)
+		f := hold(t, s, name)
+		values, err := s.Get(t.Context(), f, []string{"n", "twin"})
+		check(t, err)
+		if string(values[0]) != string(values[1]) {
+			t.Errorf("round %d: %s is torn: %s and %s", round, name, values[0], values[1])
+		}
+		got, _ := strconv.Atoi(string(values[0]))
+		if got < l[name] { // it may be further: not everything was said before it died
+			t.Errorf("round %d: %s is at %d after %d was acknowledged", round, name, got, l[name])
+		}
+		l[name] = got
+	}
+	check(t, s.Close())
+}
+
+// TestKill kills the process in the middle of its commits, at random: GATEHOUSE_ROUNDS says how often, GATEHOUSE_SEED
+// repeats a run's choices.
 func TestKill(t *testing.T) {
-	dir := t.TempDir()
-	acknowledged := make(map[string]int)
-	for round := range 4 {
+	dir, l := t.TempDir(), ledger{}
+	random := rand.New(rand.NewPCG(testkit.Seed(t), 0))
+	for round := range testkit.Int(t, "GATEHOUSE_ROUNDS", 5) {
 		cmd, lines := startChild(t, dir)
-		for range 200 * (round + 1) {
-			if !lines.Scan() {
-				t.Fatal("the child ended")
-			}
-			name, text, _ := strings.Cut(lines.Text(), " ")
-			n, err := strconv.Atoi(text)
-			check(t, err)
-			acknowledged[name] = n
-		}
+		l.hear(lines, 1+random.IntN(2000))
 		check(t, cmd.Process.Kill())
-		for lines.Scan() { // what it said before it died counts, a torn line does not
-			if name, text, ok := strings.Cut(lines.Text(), " "); ok {
-				if n, err := strconv.Atoi(text); err == nil && n == acknowledged[name]+1 {
-					acknowledged[name] = n
-				}
-			}
-		}
+		l.hear(lines, maxInt)
 		_ = cmd.Wait()
-		s := openIn(t, dir)
-		for name, n := range acknowledged {
-			f := hold(t, s, name)
-			values, err := s.Get(t.Context(), f, []string{"n", "twin"})
-			check(t, err)
-			got, err := strconv.Atoi(string(values[0]))
-			check(t, err)
-			if got < n { // it may be further: not everything was said before it died
-				t.Errorf("round %d: %s is at %d after %d was acknowledged", round, name, got, n)
-			}
-			if string(values[0]) != string(values[1]) {
-				t.Errorf("round %d: %s is torn: %s and %s", round, name, values[0], values[1])
-			}
-			acknowledged[name] = got
+		if l.verify(t, dir, round); t.Failed() {
+			return
 		}
-		check(t, s.Close())
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 
 	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/gatehouse-edge/gatehouse/durable"
 )
 
 // sweepKeys is how many keys the sweeper deletes at a time.
@@ -79,7 +81,7 @@ func (s *Store) deleteStale(keys [][]byte) error {
 		s.mu.Unlock()
 		return err
 	}
-	s.enqueue(&request{stale: keys, cost: batchOverhead + writeOverhead*len(keys), done: func(err error) { done <- err }})
+	s.enqueue(&request{stale: keys, cost: durable.BatchOverhead + durable.WriteOverhead*len(keys), done: func(err error) { done <- err }})
 	s.mu.Unlock()
 	return <-done
 }

@@ -14,3 +14,7 @@ func memory(*testing.T) storetest.Open {
 func TestMemory(t *testing.T) { storetest.Run(t, storetest.Config{New: memory, Volatile: true}) }
 
 func TestMemoryModel(t *testing.T) { storetest.Model(t, storetest.Config{New: memory, Volatile: true}) }
+
+func TestMemoryLinear(t *testing.T) {
+	storetest.Linear(t, storetest.Config{New: memory, Volatile: true}, nil)
+}

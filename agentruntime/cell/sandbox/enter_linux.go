@@ -45,13 +45,13 @@ func Enter(o Options) (InForce, error) {
 	if o.Data > 0 {
 		f.Memory = "rlimit"
 	}
-	user, err := dropPrivileges(o.User)
+	user, err := dropPrivileges(o.User, len(o.Read) > 0)
 	missing("another user", err)
 	f.User = user
 	if err := allThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
 		return f, fmt.Errorf("set no_new_privs: %w", err)
 	}
-	if f.Landlock, err = restrictPaths(); err != nil {
+	if f.Landlock, err = restrictPaths(o.Read); err != nil {
 		missing("landlock", err)
 	}
 	if f.Seccomp, err = installFilter(o); err != nil {
@@ -106,13 +106,14 @@ func writable() (int64, error) {
 }
 
 // restrictPaths denies every access that the kernel's Landlock knows: files, TCP ports, and signals and abstract
-// sockets of processes outside.
-func restrictPaths() (version int, err error) {
+// sockets of processes outside. Only what is in the folders read may be read.
+func restrictPaths(read []string) (version int, err error) {
 	version, err = llsyscall.LandlockGetABIVersion()
 	if err != nil || version < 1 {
 		return 0, errors.New("the kernel does not offer it")
 	}
-	if err := landlock.V11.BestEffort().Restrict(); err != nil {
+	const reading = llsyscall.AccessFSReadFile | llsyscall.AccessFSReadDir
+	if err := landlock.V11.BestEffort().Restrict(landlock.PathAccess(reading, read...)); err != nil {
 		return 0, err
 	}
 	return version, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"unsafe"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
@@ -29,6 +30,11 @@ var allowed = []string{
 	// What the kernel tells about this process, and the time.
 	"clock_gettime", "clock_getres", "gettimeofday", "time", "getrandom", "getrusage",
 	"getpid", "getppid", "getuid", "geteuid", "getgid", "getegid",
+}
+
+// reading are the calls that look for files and at them. Opening one is below.
+var reading = []string{
+	"newfstatat", "fstatat64", "lstat", "stat", "statx", "getdents64", "readlink", "readlinkat", "lseek", "getcwd", "faccessat", "faccessat2",
 }
 
 // cloneThread are the flags with which a thread is made, by Go and by C libraries; no other flag may be there, so that no
@@ -65,6 +71,13 @@ func onlyWith(o Options) []seccomp.NameWithConditions {
 		calls = append(calls, seccomp.NameWithConditions{Name: name, Conditions: conditions{
 			{Argument: 2, Operation: seccomp.BitsNotSet, Value: forbidden}}})
 	}
+	if len(o.Read) > 0 {
+		calls = append(calls, seccomp.NameWithConditions{Name: "openat", Conditions: conditions{
+			{Argument: 2, Operation: seccomp.BitsNotSet, Value: unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC | unix.O_APPEND | unix.O_TMPFILE&^unix.O_DIRECTORY}}})
+		// esbuild asks whether it has a terminal. It has none.
+		calls = append(calls, seccomp.NameWithConditions{Name: "ioctl", Conditions: conditions{
+			{Argument: 1, Operation: seccomp.Equal, Value: unix.TCGETS}}})
+	}
 	if o.Report >= 0 {
 		// The listener itself has to be sent once the filter holds.
 		calls = append(calls, seccomp.NameWithConditions{Name: "sendmsg", Conditions: conditions{
@@ -79,12 +92,14 @@ func program(o Options, otherwise seccomp.Action) ([]bpf.RawInstruction, error) 
 	if err != nil {
 		return nil, fmt.Errorf("no table of system calls: %w", err)
 	}
-	var names []string
-	for _, name := range allowed {
-		if _, ok := machine.SyscallNames[name]; ok {
-			names = append(names, name)
-		}
+	names := allowed
+	if len(o.Read) > 0 {
+		names = slices.Concat(allowed, reading)
 	}
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		_, ok := machine.SyscallNames[name]
+		return !ok
+	})
 	policy := seccomp.Policy{
 		// The library knows user notification as an action of a group, not as the default: the last instruction, which is
 		// also where a call of another architecture ends, is replaced below.

@@ -27,6 +27,10 @@ type Options struct {
 	User int `json:"user,omitempty"`
 	// MachineCode lets the process make memory executable.
 	MachineCode bool `json:"machineCode,omitempty"`
+	// Read are folders whose files the process may read, with all beneath them; nothing else of the disk, and nothing there
+	// may be changed. Such a process stays the user that it is, because the files are that user's. It may still ask for
+	// names and sizes of files elsewhere: where there is no Landlock, it may read all that the user can.
+	Read []string `json:"read,omitempty"`
 }
 
 // Call is a system call that was refused.

@@ -21,7 +21,7 @@ type Opener interface {
 
 // Conn is one end of the socket. Its methods are safe for concurrent use; sending never waits.
 type Conn struct {
-	file *os.File
+	file *os.File // of a descriptor that does not wait
 	raw  syscall.RawConn
 
 	// sendMu guards the queue. Whoever finds it idle writes what is there, without waiting; what the socket does not take at
@@ -39,6 +39,11 @@ type Conn struct {
 	tried  int
 	tryErr error
 	tryFn  func(uintptr) bool
+
+	into       []byte // what receive reads into, and how it went
+	received   int
+	receiveErr error
+	receiveFn  func(uintptr) bool
 
 	// mu guards the exchanges.
 	mu        sync.Mutex
@@ -72,7 +77,7 @@ func New(socket *os.File, side Side) (*Conn, error) {
 	}
 	c.objects.held = map[uint64]io.Closer{}
 	c.drained = sync.NewCond(&c.sendMu)
-	c.tryFn = c.tryWrite
+	c.tryFn, c.receiveFn = c.tryWrite, c.tryReceive
 	c.work.Go(c.write)
 	return c, nil
 }
@@ -201,7 +206,7 @@ func (c *Conn) try(b []byte) (int, error) {
 
 func (c *Conn) tryWrite(fd uintptr) bool {
 	for c.tried < len(c.trying) {
-		n, err := syscall.Write(int(fd), c.trying[c.tried:])
+		n, err := sendNow(fd, c.trying[c.tried:])
 		switch {
 		case err == syscall.EINTR:
 			continue
@@ -306,11 +311,36 @@ func (c *Conn) read() error {
 			w = copy(buf, buf[r:w])
 			r = 0
 		}
-		n, err := c.file.Read(buf[w:])
+		n, err := c.receive(buf[w:])
 		if err != nil {
 			return err
 		}
 		w += n
+	}
+}
+
+// receive waits for something to read and reads it.
+func (c *Conn) receive(b []byte) (n int, err error) {
+	c.into = b
+	if err := c.raw.Read(c.receiveFn); err != nil {
+		return 0, err
+	}
+	return c.received, c.receiveErr
+}
+
+func (c *Conn) tryReceive(fd uintptr) bool {
+	for {
+		n, err := receiveNow(fd, c.into)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			return false
+		case err == nil && n == 0:
+			err = io.EOF
+		}
+		c.received, c.receiveErr = n, err
+		return true
 	}
 }
 

@@ -211,6 +211,38 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// TestFailedStreamHearsNoMore ends a stream on the receiving side while the sender, who cannot know, goes on and ends it too.
+func TestFailedStreamHearsNoMore(t *testing.T) {
+	sent := make(chan *Outbound, 1)
+	a, b := pair(t, refusing, opener(func(x *Exchange, op byte, _ []byte) error {
+		if op == 2 {
+			x.Accept(Unexpected{})
+			x.Answer(NewEncoder())
+			return nil
+		}
+		x.Accept(Unexpected{})
+		sent <- x.Send(Window)
+		return nil
+	}))
+	var in *Inbound
+	if _, err := a.Begin(NewMessage(1), Unexpected{}, func(x *Exchange) { in = x.Receive(Window) }); err != nil {
+		t.Fatal(err)
+	}
+	out := <-sent
+	in.Fail(context.Canceled)
+	if _, err := out.Write([]byte("more")); err != nil {
+		t.Fatal(err)
+	}
+	out.Finish(nil)
+	// What comes after them on the same connection arrives: they have not ended it.
+	if _, err := a.Ask(t.Context(), NewMessage(2)); err != nil {
+		t.Fatalf("the next exchange: %v; the other side: %v", err, b.Err())
+	}
+	if n, err := in.Read(make([]byte, 9)); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("the failed stream reads %d bytes, %v", n, err)
+	}
+}
+
 // TestMalformed sends what no honest side sends. Each ends the connection.
 func TestMalformed(t *testing.T) {
 	frame := func(k kind, id uint64, payload string) []byte {
@@ -500,6 +532,39 @@ func TestBatchIsChecked(t *testing.T) {
 }
 
 // FuzzFrames feeds a connection of the gateway's side whatever may come from a cell. It must end, or go on, without a panic.
+// FuzzKept holds what a cell says of its actors' sockets to what one may be.
+func FuzzKept(f *testing.F) {
+	for _, ev := range []agentruntime.SocketEvent{
+		{Socket: agentruntime.SocketInfo{ID: 1, Tags: []string{"a"}, Attachment: []byte{1}}, Message: &agentruntime.Message{Text: true, Data: []byte("x")}},
+		{Close: &agentruntime.CloseError{Code: 1000, Reason: "bye"}}, {Error: "no"},
+	} {
+		e := NewEncoder()
+		e.SocketEvent(ev)
+		f.Add(append([]byte(nil), e.b[headerSize:]...))
+	}
+	e := NewEncoder()
+	e.AutoResponse(&agentruntime.AutoResponse{Request: "ping", Response: "pong"})
+	f.Add(append([]byte(nil), e.b[headerSize:]...))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		d := NewDecoder(sent)
+		ev := d.SocketEvent()
+		if err := d.End(); err == nil {
+			e := NewEncoder()
+			e.SocketEvent(ev)
+			again := NewDecoder(e.b[headerSize:])
+			if got := again.SocketEvent(); again.End() != nil || got.Name() != ev.Name() || got.Socket.ID != ev.Socket.ID {
+				t.Fatalf("%+v became %+v", ev, got)
+			}
+		}
+		d = NewDecoder(sent)
+		if p := d.AutoResponse(); d.End() == nil && p != nil && p.Check() != nil {
+			t.Fatal("a pair that is too long was taken")
+		}
+		d = NewDecoder(sent)
+		d.SocketInfos()
+	})
+}
+
 func FuzzFrames(f *testing.F) {
 	frame := func(k kind, id uint64, payload ...byte) []byte {
 		b := append(make([]byte, headerSize), payload...)

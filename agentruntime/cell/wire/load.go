@@ -79,6 +79,10 @@ func (d *Decoder) Load() Load {
 type Loaded struct {
 	Entries map[string][]string
 	Classes []string
+	// Durable are those of the classes that extend DurableObject.
+	Durable []string
+	// Workflows are those that extend WorkflowEntrypoint.
+	Workflows []string
 	// Slow is what agentruntime.Agent.SlowStart says, if Load.Explain asked for it.
 	Slow string
 	// InForce is what holds the cell, as far as it knows.
@@ -101,6 +105,7 @@ func (e *Encoder) Loaded(l Loaded, err error) {
 		e.Int(int64(at.Line))
 		e.Int(int64(at.Column))
 		e.String(at.Text)
+		e.String(at.Help)
 	case err != nil:
 		e.Byte(loadRefused)
 		e.Error(err)
@@ -112,6 +117,8 @@ func (e *Encoder) Loaded(l Loaded, err error) {
 			e.Strings(handlers)
 		}
 		e.Strings(l.Classes)
+		e.Strings(l.Durable)
+		e.Strings(l.Workflows)
 		e.String(l.Slow)
 		e.InForce(l.InForce)
 	}
@@ -141,10 +148,10 @@ func (d *Decoder) Loaded() (l Loaded, err error) {
 			name := d.String()
 			l.Entries[name] = d.Strings()
 		}
-		l.Classes, l.Slow = d.Strings(), d.String()
+		l.Classes, l.Durable, l.Workflows, l.Slow = d.Strings(), d.Strings(), d.Strings(), d.String()
 		l.InForce = d.InForce()
 	case loadNotCompiled:
-		err = &agentruntime.CompileError{Line: int(d.Int()), Column: int(d.Int()), Text: d.String()}
+		err = &agentruntime.CompileError{Line: int(d.Int()), Column: int(d.Int()), Text: d.String(), Help: d.String()}
 	case loadRefused:
 		err = d.Error()
 	default:

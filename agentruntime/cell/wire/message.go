@@ -18,6 +18,7 @@ const (
 	OpActorFetch
 	OpActorCall
 	OpActorAlarm
+	OpActorSocket // an event of a socket that is kept for the actor: SocketEvent
 )
 
 // Operations that a cell asks of its gateway. All but the storage's begin with the invocation they are asked for, the
@@ -32,16 +33,25 @@ const (
 	OpGet
 	OpScan
 	OpCommit
+	OpSocketAccept // like the storage's, those of an actor's sockets begin with the actor
+	OpSocketList
+	OpSocketLook
+	OpSocketAuto
+	OpHostActors // begins with the invocation again
 )
 
 // Notes within an exchange.
 const (
-	NoteEvent  byte = 1 + iota // of an invocation: something that its code emitted
-	NoteReport                 // of an invocation: its end
-	NotePart                   // of a read: a part of the answer
-	NoteEnded                  // of an actor: it cannot be used any more, and why
-	NoteIdle                   // of an actor that was busy: it is not any more
-	NoteGone                   // of an actor: nothing of it runs any more
+	NoteEvent        byte = 1 + iota // of an invocation: something that its code emitted
+	NoteReport                       // of an invocation: its end
+	NotePart                         // of a read: a part of the answer
+	NoteEnded                        // of an actor: it cannot be used any more, and why
+	NoteIdle                         // of an actor that was busy: it is not any more
+	NoteGone                         // of an actor: nothing of it runs any more
+	NoteSocketSend                   // of an actor: a message for one of its sockets
+	NoteSocketEnd                    // of an actor: the close of one
+	NoteSocketAttach                 // of an actor: what is kept with one
+	NoteSocketAuto                   // of an actor: its automatic answer
 )
 
 // Notes that belong to no exchange.
@@ -49,7 +59,9 @@ const (
 	NoteReady byte = 64 + iota // of a cell: what it has put itself under
 	NotePing
 	NotePong
-	NoteDying // of a cell: it is about to end, and why
+	NoteDying    // of a cell: it is about to end, and why
+	NoteCompiled // of a cell: it has compiled the code, and evaluates it from now on
+	NotePressure // of a cell: its memory is nearly used up
 )
 
 // WholeBody is the most bytes of a body that travel with the head.

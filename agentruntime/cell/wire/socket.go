@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 )
@@ -21,25 +22,110 @@ const (
 // maxMessage is the largest message of a socket in bytes.
 const maxMessage = 32 << 20
 
-// Socket writes a reference to a socket of this side.
+// A socket in a message is one of these.
+const (
+	socketNone     byte = iota
+	socketObject        // an object of the sender's
+	socketKept          // the number of one that is kept for the actor that answers
+	socketDetached      // an object of the sender's that lasts by itself
+	socketReturned      // an object of the receiver's, given back unused
+)
+
+// Socket writes a reference to a socket of this side, or gives one of the other side's back.
 func (e *Encoder) Socket(c *Conn, s agentruntime.Socket) {
-	if e.Bool(s != nil); s != nil {
+	switch s := s.(type) {
+	case nil:
+		e.Byte(socketNone)
+	case *agentruntime.Kept:
+		e.Byte(socketKept)
+		e.Uint(s.ID)
+	case *detached:
+		if s.c == c && s.giveBack() {
+			e.Byte(socketReturned)
+			e.Uint(s.n)
+			return
+		}
+		e.Byte(socketDetached)
+		e.Uint(c.export(&exportedSocket{s}))
+	case agentruntime.Detached:
+		e.Byte(socketDetached)
+		e.Uint(c.export(&exportedSocket{s}))
+	default:
+		e.Byte(socketObject)
 		e.Uint(c.export(&exportedSocket{s}))
 	}
 }
 
-// Socket reads a reference to a socket of the other side's and connects it to one here; nil if there is none.
+// Socket reads what Encoder.Socket wrote; nil if there is none.
 func (d *Decoder) Socket(c *Conn) agentruntime.Socket {
-	if !d.Bool() {
-		return nil
+	switch k := d.Byte(); k {
+	case socketNone:
+	case socketKept:
+		return &agentruntime.Kept{ID: d.Uint()}
+	case socketObject, socketDetached:
+		n := d.Uint()
+		if d.err != nil {
+			return nil
+		}
+		s := &detached{reference: reference{c: c, n: n}}
+		if k == socketObject {
+			return s.use()
+		}
+		return s
+	case socketReturned:
+		n := d.Uint()
+		if d.err != nil {
+			return nil
+		}
+		s, ok := c.object(n, true).(*exportedSocket)
+		if !ok {
+			d.fail("a socket that is not there")
+			return nil
+		}
+		return s.Socket
+	default:
+		d.fail("a socket of kind %d", k)
 	}
-	r := &reference{c: c, n: d.Uint()}
-	if d.err != nil {
-		return nil
+	return nil
+}
+
+// detached is a socket of the other side's that lasts by itself. It is connected at its first use; until then it can be given back.
+type detached struct {
+	reference
+	mu    sync.Mutex
+	given bool                // back
+	end   agentruntime.Socket // once it is used
+}
+
+// Detached implements agentruntime.Detached.
+func (*detached) Detached() {}
+
+// giveBack reports whether the socket is unused, and makes it unusable.
+func (s *detached) giveBack() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.given || s.end != nil {
+		return false
+	}
+	s.given = true
+	return true
+}
+
+// use connects the socket to one here.
+func (s *detached) use() agentruntime.Socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return s.end
 	}
 	ours, theirs := agentruntime.NewSocketPair()
+	s.end = theirs
+	if s.given {
+		_ = ours.Close(1006, "")
+		return theirs
+	}
 	h := &heldSocket{}
-	x, err := c.Begin(r.message(opSocket), h, func(x *Exchange) { h.in, h.out = x.Receive(Window), x.Send(Window) })
+	x, err := s.c.Begin(s.message(opSocket), h, func(x *Exchange) { h.in, h.out = x.Receive(Window), x.Send(Window) })
 	if err != nil {
 		_ = ours.Close(1006, "")
 		return theirs
@@ -49,9 +135,28 @@ func (d *Decoder) Socket(c *Conn) agentruntime.Socket {
 		carrySocket(ctx, h.in, h.out, ours)
 		cancel()
 		x.End()
-		_ = r.Close()
+		_ = s.reference.Close()
 	}()
 	return theirs
+}
+
+func (s *detached) Receive(ctx context.Context) (agentruntime.Message, error) {
+	return s.use().Receive(ctx)
+}
+
+func (s *detached) Send(ctx context.Context, m agentruntime.Message) error {
+	return s.use().Send(ctx, m)
+}
+
+// Close closes the socket; one that was given back is another's to close.
+func (s *detached) Close(code int, reason string) error {
+	s.mu.Lock()
+	given := s.given
+	s.mu.Unlock()
+	if given {
+		return nil
+	}
+	return s.use().Close(code, reason)
 }
 
 // heldSocket is the use of a socket of the other side's.

@@ -25,10 +25,11 @@ func (e *Encoder) State(s durable.State) {
 	e.Alarm(s.Alarm)
 	e.Int(s.Keys)
 	e.Int(s.Bytes)
+	e.Int(int64(s.MaxBatch))
 }
 
 func (d *Decoder) State() durable.State {
-	return durable.State{Name: d.String(), Seq: d.Uint(), Alarm: d.Alarm(), Keys: d.Int(), Bytes: d.Int()}
+	return durable.State{Name: d.String(), Seq: d.Uint(), Alarm: d.Alarm(), Keys: d.Int(), Bytes: d.Int(), MaxBatch: int(d.Int())}
 }
 
 // Batch leaves the fence and the name out: both are the gateway's to add.

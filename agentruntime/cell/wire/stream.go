@@ -28,7 +28,9 @@ type Inbound struct {
 	allowed int    // how much the other side may still send
 	err     error  // the stream's end, once data is read
 	closed  bool
-	loose   bool // the exchange is over: nothing is told to the other side
+	// loose says that this side has ended the stream: nothing is told to the other side, and what it had sent by then, bytes or
+	// the end, is dropped.
+	loose bool
 }
 
 func newInbound(x *Exchange, window int) *Inbound {
@@ -109,6 +111,9 @@ func (in *Inbound) Fail(err error) {
 func (in *Inbound) add(b []byte) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.loose {
+		return nil
+	}
 	if in.err != nil || len(b) > in.allowed || len(b) == 0 {
 		return Malformed("%d bytes of a stream that may get %d", len(b), in.allowed)
 	}
@@ -129,6 +134,9 @@ func (in *Inbound) add(b []byte) error {
 func (in *Inbound) finish(payload []byte) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.loose {
+		return nil
+	}
 	if in.err != nil {
 		return Malformed("a stream that ends twice")
 	}

@@ -24,7 +24,7 @@ func (w *worker) activate(agent *agentruntime.Agent, x *wire.Exchange, d *wire.D
 	a.invocation = &invocation{w: w, x: x, actor: a}
 	a.ctx, a.cancel = context.WithCancelCause(context.Background())
 	x.Accept(a)
-	cfg := agentruntime.ActorConfig{Class: d.String(), Name: d.String(), Host: a, Ended: a.ended, Idle: a.idle}
+	cfg := agentruntime.ActorConfig{Class: d.String(), Name: d.String(), Host: a, Ended: a.ended, Idle: a.idle, Sockets: sockets{w.conn, x}}
 	if n := copy(cfg.ID[:], d.View()); n != len(cfg.ID) {
 		return wire.Malformed("an id of %d bytes", n)
 	}
@@ -134,6 +134,9 @@ func (w *worker) actorEvent(x *wire.Exchange, op byte, d *wire.Decoder) error {
 			call.Args.Close()
 		}
 		start = func() *agentruntime.Invocation { return a.code.Call(v.ctx, v, call) }
+	case wire.OpActorSocket:
+		ev := d.SocketEvent()
+		start = func() *agentruntime.Invocation { return a.code.Socket(v.ctx, v, ev) }
 	}
 	if err := d.End(); err != nil {
 		return err

@@ -152,6 +152,15 @@ func (v *invocation) Limit(ctx context.Context, binding, key string) (bool, erro
 	return asked(v, ctx, e, (*wire.Decoder).Bool)
 }
 
+// Actors implements agentruntime.Host.
+func (v *invocation) Actors(ctx context.Context, binding, after string, limit int) ([]string, error) {
+	e := v.ask(wire.OpHostActors)
+	e.String(binding)
+	e.String(after)
+	e.Uint(uint64(limit))
+	return asked(v, ctx, e, (*wire.Decoder).Strings)
+}
+
 // Secret implements agentruntime.Host.
 func (v *invocation) Secret(ctx context.Context, binding string) (string, error) {
 	e := v.ask(wire.OpHostSecret)
@@ -176,8 +185,12 @@ func (v *invocation) Emit(ev agentruntime.Event) {
 
 // asked sends a message and reads the answer: an error, or what read reads.
 func asked[T any](v *invocation, ctx context.Context, e *wire.Encoder, read func(*wire.Decoder) T) (T, error) {
+	return answered(ctx, v.w.conn, e, read)
+}
+
+func answered[T any](ctx context.Context, conn *wire.Conn, e *wire.Encoder, read func(*wire.Decoder) T) (T, error) {
 	var zero T
-	b, err := v.w.conn.Ask(ctx, e)
+	b, err := conn.Ask(ctx, e)
 	if err != nil {
 		return zero, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/sandbox"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/wire"
+	"github.com/gatehouse-edge/gatehouse/internal/collector"
 )
 
 const (
@@ -24,19 +25,26 @@ const (
 	// maxStack is the most bytes of one goroutine's stack. Natives of the engine that recurse without end run into it before
 	// they use up the memory.
 	maxStack = 64 << 20
-	// garbage is the collector's target: the heap may grow to so many percent more than what is in use, within the limit on
-	// memory. A fresh runtime for each request makes little that lives and much that does not.
-	garbage = 400
+	// compileMiB is the CPU time that a MiB of code may take to be compiled, beside what its evaluation may take: several times
+	// what large bundles were seen to take.
+	compileMiB = 4 * time.Second
 )
 
-// Asked reports whether this process was started to be a cell.
-func Asked() bool { return len(os.Args) == 2 && os.Args[1] == Command }
+// Asked reports whether this process was started to be a cell, or to bundle.
+func Asked() bool {
+	return len(os.Args) == 2 && (os.Args[1] == Command || os.Args[1] == BundleCommand)
+}
 
-// Main runs the cell until its socket ends, and ends the process.
+// Main does what the process was started for, and ends it: a cell runs until its socket ends.
 func Main() {
+	if os.Args[1] == BundleCommand {
+		bundle()
+	}
 	time.Local = time.UTC // code's local time, as in Workers; the machine's zone is not its business
 	debug.SetMaxStack(maxStack)
-	debug.SetGCPercent(garbage)
+	// A fresh runtime for each request makes little that lives and much that does not; a cell full of actors has much that lives.
+	collector.Target{Most: 400, Least: 50, Slack: 64 << 20}.Follow()
+	runtime.MemProfileRate = 0 // nobody reads the profile
 	if err := syscall.SetNonblock(socket, true); err != nil {
 		fmt.Fprintln(os.Stderr, "a cell is started by its gateway, with a socket to it:", err)
 		os.Exit(2)
@@ -104,7 +112,7 @@ func (w *worker) Opened(x *wire.Exchange, op byte, payload []byte) error {
 	switch op {
 	case wire.OpActivate:
 		return w.activate(agent, x, &d)
-	case wire.OpActorFetch, wire.OpActorCall, wire.OpActorAlarm:
+	case wire.OpActorFetch, wire.OpActorCall, wire.OpActorAlarm, wire.OpActorSocket:
 		return w.actorEvent(x, op, &d)
 	}
 	v := w.newInvocation(x, nil)
@@ -154,7 +162,7 @@ func (w *worker) load(x *wire.Exchange, l wire.Load) {
 	w.open()
 	agent, err := w.compile(l)
 	if err == nil {
-		found.Entries, found.Classes = agent.Entries(), agent.Classes()
+		found.Entries, found.Classes, found.Durable, found.Workflows = agent.Entries(), agent.Classes(), agent.DurableClasses(), agent.WorkflowClasses()
 		if l.Explain {
 			found.Slow = agent.SlowStart()
 		}
@@ -166,12 +174,49 @@ func (w *worker) load(x *wire.Exchange, l wire.Load) {
 	x.End()
 }
 
+// compile compiles and evaluates the code. It gives up on code that takes too long to compile, which cannot be stopped: its
+// gateway ends the cell.
 func (w *worker) compile(l wire.Load) (*agentruntime.Agent, error) {
-	script, err := l.Bundle.Compile()
-	if err != nil {
-		return nil, err
+	limit := l.Limits.Startup + time.Duration(float64(len(l.Bundle.Code))/(1<<20)*float64(compileMiB))
+	type result struct {
+		script *agentruntime.Script
+		err    error
 	}
-	return agentruntime.New(agentruntime.Config{Name: l.Name, Script: script, Bindings: l.Bindings, Limits: l.Limits, Reuse: l.Reuse, Spares: agentruntime.DefaultSpares, Deaf: w.deaf})
+	done := make(chan result, 1)
+	begun := cpuTime()
+	go func() {
+		script, err := l.Bundle.Compile()
+		done <- result{script, err}
+	}()
+	look := time.NewTicker(lookBusy)
+	defer look.Stop()
+	for {
+		select {
+		case r := <-done:
+			if r.err != nil {
+				return nil, r.err
+			}
+			w.conn.Note(wire.NewMessage(wire.NoteCompiled))
+			return agentruntime.New(agentruntime.Config{
+				Name: l.Name, Script: r.script, Bindings: l.Bindings, Limits: l.Limits, Reuse: l.Reuse,
+				Spares: agentruntime.DefaultSpares, Deaf: w.deaf,
+			})
+		case <-look.C:
+			if cpuTime()-begun > limit {
+				return nil, &agentruntime.CompileError{Text: fmt.Sprintf("compiling the module takes longer than %v", limit.Round(10*time.Millisecond)),
+					Help: "Make the module smaller, or leave out what was changed last: expressions of very many operators take the compiler long."}
+			}
+		}
+	}
+}
+
+// cpuTime is what the process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // invocation is one event that the gateway has sent, and the Host of the code that handles it.

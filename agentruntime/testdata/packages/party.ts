@@ -22,7 +22,12 @@ export class Room extends Server {
 	}
 }
 
-interface Env { Room: DurableObjectNamespace<Room> }
+/** A room whose sockets stay open while it is not in memory. */
+export class Sleeper extends Room {
+	static options = { hibernate: true };
+}
+
+interface Env { Room: DurableObjectNamespace<Room>; Sleeper: DurableObjectNamespace<Sleeper> }
 
 export default {
 	async fetch(request: Request, env: Env): Promise<Response> {

@@ -8,8 +8,21 @@ Object.getOwnPropertyNames(globalThis); // makes all globals, which hasOwnProper
   globalThis.location = { href, origin, protocol, host, hostname, port, pathname, search, hash, toString: () => href };
 }
 {
-  const plain = globalThis.fetch;
-  globalThis.fetch = (input, init) => plain(typeof input === "object" ? input : new URL(input, location).href, init);
+  // Addresses are relative to the test file, as in a browser. Agents have no such base.
+  const absolute = input => typeof input === "object" && input instanceof Request ? input : new URL(input, location).href;
+  const first = args => args.length > 0 ? [absolute(args[0]), ...args.slice(1)] : args;
+  const { fetch, Request, Response } = globalThis;
+  globalThis.fetch = new Proxy(fetch, {
+    apply(target, self, args) {
+      try { args = first(args); } catch (error) { return Promise.reject(error); }
+      return Reflect.apply(target, self, args);
+    },
+  });
+  globalThis.Request = Request.prototype.constructor = new Proxy(Request, {
+    construct: (target, args, derived) => Reflect.construct(target, first(args), derived),
+    apply: (target, self, args) => target(...args),
+  });
+  Response.redirect = new Proxy(Response.redirect, { apply: (target, self, args) => Reflect.apply(target, self, first(args)) });
 }
 {
   // testharness.js listens here for what nobody caught.

@@ -1,58 +1,68 @@
 #!/usr/bin/env bash
 # Fetches the web-platform-tests that the conformance test runs into the folder "files" beside this script. They come out of
-# Debian's source packages of Node.js, which has a copy of the parts of web-platform-tests that it runs itself. Versions
-# and checksums are pinned here; what was fetched once is kept in the user's cache.
+# Debian's source packages of Node.js, which has a copy of the parts of web-platform-tests that it runs itself, and of
+# Firefox, which has all of it and so the tests of fetch. Versions and checksums are pinned here; what was fetched once is
+# kept in the user's cache. WPT_WITHOUT="node24 firefox140" leaves out what it names, and the tests say so.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gatehouse/wpt
+. ../../../internal/testkit/download.sh
 
-# archive FOLDER SHA1 SHA256 NAME NEEDED: one source archive, unpacked into FOLDER. The SHA-256 is what is trusted; the SHA-1 is the name that Debian's
-# archive of everything it ever published has for the file. Without a needed one the run fails; without the other the tests
-# that need it say that they did not run.
+# wanted FOLDER SHA256: whether FOLDER still has to be filled from the archive with that checksum.
+wanted() {
+	if [[ " ${WPT_WITHOUT:-} " = *" $1 "* ]]; then
+		echo "web-platform-tests: $1 is left out, as WPT_WITHOUT asks"
+		return 1
+	fi
+	[ "$(cat "files/$1/.sha256" 2>/dev/null)" != "$2" ]
+}
+
+# filled FOLDER SHA256 NAME notes what FOLDER was filled from.
+filled() {
+	echo "$2" >"files/$1/.sha256"
+	echo "web-platform-tests of $3: $(find "files/$1" -type f | wc -l) files"
+}
+
+# archive FOLDER SHA1 SHA256 SIZE NAME: a source archive of Node.js, kept whole, and its tests unpacked into FOLDER.
 archive() {
-	local into=files/$1 sha1=$2 sha256=$3 name=$4 needed=$5 got=$cache/$3
-	[ "$(cat "$into/.sha256" 2>/dev/null)" != "$sha256" ] || return 0
-	if ! check "$got" "$sha256"; then
-		mkdir -p "$cache"
-		local escaped=${name//+/%2b}
-		escaped=${escaped//\~/%7e}
-		get "http://deb.debian.org/debian/pool/main/n/nodejs/$escaped" "$got" "$sha256" ||
-			get "https://snapshot.debian.org/file/$sha1" "$got" "$sha256" || {
-			echo "$name can be had neither from Debian's mirrors nor from its snapshots: web-platform-tests of it are left out" >&2
-			[ "$needed" = optional ] && return 0
+	local folder=$1 sha1=$2 sha256=$3 size=$4 name=$5 got=$cache/$3
+	wanted "$folder" "$sha256" || return 0
+	check "$got" "$sha256" || download n/nodejs "$name" "$sha1" "$sha256" "$size" "$got" "; or run with WPT_WITHOUT=\"$folder\" to do without these tests"
+	rm -rf "files/$folder" && mkdir -p "files/$folder"
+	tar -xJf "$got" -C "files/$folder" --strip-components=4 --wildcards '*/test/fixtures/wpt'
+	filled "$folder" "$sha256" "$name"
+}
+
+# excerpt FOLDER SUM SHA1 SHA256 SIZE NAME PATH...: some paths of a large source archive, unpacked into FOLDER. Only they are
+# kept, in an archive with the checksum SUM: they are put together so that every machine makes the same bytes of them.
+excerpt() {
+	local folder=$1 sum=$2 sha1=$3 sha256=$4 size=$5 name=$6 kept=$cache/$2 whole
+	shift 6
+	wanted "$folder" "$sum" || return 0
+	if ! check "$kept" "$sum"; then
+		whole=$cache/$sha256
+		check "$whole" "$sha256" || download f/firefox-esr "$name" "$sha1" "$sha256" "$size" "$whole" "; or run with WPT_WITHOUT=\"$folder\" to do without these tests"
+		echo "taking the tests out of it, which takes half a minute or more"
+		rm -rf "files/$folder" && mkdir -p "files/$folder"
+		tar -xJf "$whole" -C "files/$folder" --strip-components=4 --wildcards "${@/#/*\/testing\/web-platform\/tests\/}"
+		tar --format=ustar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -cf "$kept.part" -C "files/$folder" .
+		if ! check "$kept.part" "$sum"; then
+			echo "what came out of $name is not what was pinned: $(sha256sum <"$kept.part" | cut -d" " -f1) instead of $sum; see excerpt in $PWD/fetch.sh" >&2
 			exit 1
-		}
+		fi
+		mv "$kept.part" "$kept" && rm "$whole"
 	fi
-	rm -rf "$into" && mkdir -p "$into"
-	tar -xJf "$got" -C "$into" --strip-components=4 --wildcards '*/test/fixtures/wpt'
-	echo "$sha256" >"$into/.sha256"
-	echo "web-platform-tests of $name: $(find "$into" -type f | wc -l) files"
+	rm -rf "files/$folder" && mkdir -p "files/$folder"
+	tar -xf "$kept" -C "files/$folder"
+	filled "$folder" "$sum" "$name"
 }
 
-check() { [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status; }
-
-# get URL FILE SHA256 fetches with Debian's own client where there is one, else with curl.
-get() {
-	local helper=/usr/lib/apt/apt-helper part
-	part=$(mktemp)
-	if [ -x $helper ]; then
-		$helper download-file "$1" "$part" "SHA256:$3" >/dev/null 2>&1 || true
-	elif command -v curl >/dev/null; then
-		curl -fsSL --retry 2 -o "$part" "$1" || true
-	else
-		echo "neither apt nor curl is here to fetch $1" >&2
-	fi
-	if check "$part" "$3"; then mv "$part" "$2"; else rm -f "$part"; return 1; fi
-}
-
-if ! command -v xz >/dev/null; then
-	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-		apt-get update -q && apt-get install -yq --no-install-recommends xz-utils
-	else
-		echo "unpacking the web-platform-tests needs xz: install it, then run this again" >&2
-		exit 1
-	fi
-fi
 mkdir -p files
-archive node20 7ed7a340dc165334953d0a57eb4c2600e4d3081a 5e5559381ad031d245a8efa403458abbb73755f74c3e6380f185a4dd342b7949 nodejs_20.19.2+dfsg.orig.tar.xz needed
-archive node24 770210a6fe4f7626885ddc43cb7b16f59154629f e6e0d1a00dfc9e31ab2b074fd99979a48be17c18e8e3edc14306736069bb8f54 nodejs_24.21.0+dfsg+~cs24.13.4.orig.tar.xz optional
+archive node24 770210a6fe4f7626885ddc43cb7b16f59154629f e6e0d1a00dfc9e31ab2b074fd99979a48be17c18e8e3edc14306736069bb8f54 \
+	23936392 nodejs_24.21.0+dfsg+~cs24.13.4.orig.tar.xz
+excerpt firefox140 c3a5589b73fefdfdeb9f6e1050b7b8e18392f7d588c87470739084c914b44aeb \
+	82cbe121b83b5c4c6723181001bbe4136939e4fc 5c72347381233dcc97cbd02c0324116258769d8b9b0f869fd0c6f1d59519ce2a \
+	682717088 firefox-esr_140.12.0esr.orig.tar.xz \
+	fetch/api fetch/data-urls xhr/formdata 'xhr/resources/*.asis' compression/third_party/pako common/gc.js common/utils.js \
+	common/get-host-info.sub.js resources/testharness.js resources/idlharness.js resources/webidl2/lib \
+	interfaces/fetch.idl interfaces/referrer-policy.idl interfaces/dom.idl interfaces/html.idl LICENSE.md

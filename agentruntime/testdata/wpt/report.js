@@ -7,4 +7,4 @@ add_completion_callback((tests, status) => {
   }));
 });
 // What idlharness.js takes the global for: testharness.js has made up its mind by now.
-globalThis.Window = { [Symbol.hasInstance]: v => v === globalThis };
+globalThis.Window = { prototype: globalThis, [Symbol.hasInstance]: v => v === globalThis };

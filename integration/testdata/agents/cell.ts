@@ -71,28 +71,35 @@ export class Cell extends DurableObject<Env> {
 		return (await this.ctx.storage.get<number>("value")) ?? 0;
 	}
 
-	/** Two keys in one turn. */
+	/** A key and a row in one turn. */
 	async putPair(key: string, value: string) {
 		this.ctx.storage.put("left/" + key, value);
-		this.ctx.storage.put("right/" + key, value);
+		this.rows.exec("INSERT OR REPLACE INTO pairs VALUES (?, ?)", key, value);
 	}
 
 	async deletePair(key: string) {
 		this.ctx.storage.delete("left/" + key);
-		this.ctx.storage.delete("right/" + key);
+		this.rows.exec("DELETE FROM pairs WHERE key = ?", key);
+	}
+
+	private get rows() {
+		this.ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS pairs(key TEXT PRIMARY KEY, value TEXT); CREATE INDEX IF NOT EXISTS lengths ON pairs(length(value))");
+		return this.ctx.storage.sql;
 	}
 
 	/** Every pair, by key: the length and the stamp of each half, null for one that is missing. A value is its stamp,
 	 * repeated: one that is put together from two writes is torn. */
 	async pairs() {
 		const all: Record<string, (string | null)[]> = {};
-		for (const [half, prefix] of ["left/", "right/"].entries()) {
-			for (const [k, v] of await this.ctx.storage.list<string>({ prefix })) {
-				const stamp = v.slice(0, v.indexOf("|") + 1);
-				if (v !== stamp.repeat(v.length / stamp.length)) throw new Error("torn: " + k + " begins with " + stamp);
-				(all[k.slice(prefix.length)] ??= [null, null])[half] = v.length + ":" + stamp.slice(0, -1);
-			}
-		}
+		const note = (half: number, key: string, v: string) => {
+			const stamp = v.slice(0, v.indexOf("|") + 1);
+			if (v !== stamp.repeat(v.length / stamp.length)) throw new Error("torn: " + key + " begins with " + stamp);
+			(all[key] ??= [null, null])[half] = v.length + ":" + stamp.slice(0, -1);
+		};
+		for (const [k, v] of await this.ctx.storage.list<string>({ prefix: "left/" })) note(0, k.slice(5), v);
+		for (const { key, value } of this.rows.exec<{ key: string; value: string }>("SELECT key, value FROM pairs")) note(1, key, value);
+		const sound = this.rows.exec<{ quick_check: string }>("PRAGMA quick_check").one().quick_check;
+		if (sound !== "ok") throw new Error("the database is damaged: " + sound);
 		return all;
 	}
 

@@ -1,0 +1,14 @@
+//go:build unix && !netbsd && !openbsd && !solaris && !illumos && !aix
+
+package badgerstore
+
+import "golang.org/x/sys/unix"
+
+// freeBytes is how much an ordinary user may still write to the file system of a directory.
+func freeBytes(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return uint64(st.Bavail) * uint64(st.Bsize), nil //nolint:unconvert // the types differ between systems
+}
