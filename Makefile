@@ -40,7 +40,9 @@ test: deps ## format check, vet and every test; the concurrent packages under th
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run \"make fmt\":"; echo "$$unformatted"; exit 1; fi
 	go vet -tags $(TAGS) ./...
-	go test -tags $(TAGS) -timeout 20m ./...
+	@mkdir -p .build; set -x; go test -tags $(TAGS) -timeout 20m ./... 2>&1 | tee .build/test.log || { set +x; \
+		echo "What failed, without its logs; all of it is in .build/test.log:"; \
+		grep -E '^ *(--- FAIL|[a-z0-9_]+_test\.go:[0-9]+: |panic: |FAIL)' .build/test.log | cut -c1-500 | tail -60; exit 1; }
 	go test -tags $(TAGS),failpoints -run '^TestKillAtFailpoints$$' ./durable/badgerstore
 	@if command -v "$$(go env CC)" >/dev/null; then set -x; \
 		CGO_ENABLED=1 go test -race -tags $(TAGS) -timeout 20m $(RACE); \

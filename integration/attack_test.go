@@ -110,8 +110,10 @@ func TestAttacks(t *testing.T) {
 		slices.Sort(names)
 		for _, name := range names {
 			if path := set.path + name; only.MatchString(path) {
-				s.attack(path, strings.Fields(set.outcomes[name]))
-				s.unharmed(set.path + "fine")
+				t.Run(path, func(t *testing.T) {
+					s.attack(t, path, strings.Fields(set.outcomes[name]))
+					s.unharmed(t, set.path+"fine")
+				})
 			}
 		}
 	}
@@ -121,7 +123,7 @@ func TestAttacks(t *testing.T) {
 		s.write("attack.ts", "for (;;);\nexport default { fetch() { return new Response(\"never\") } };\n")
 		s.wait("the refusal of a module that loops", func() bool { return strings.Contains(s.logged(), "evaluating the module takes longer than") })
 		t.Logf("%-22s refused after %5d ms", "a top-level loop", time.Since(begun).Milliseconds())
-		s.unharmed("/attack/fine")
+		s.unharmed(t, "/attack/fine")
 	}
 	bystanders.finish()
 	peak := s.memory("VmHWM")
@@ -132,8 +134,8 @@ func TestAttacks(t *testing.T) {
 }
 
 // attack makes one attack and waits for its end.
-func (s *server) attack(path string, outcomes []string) {
-	s.t.Helper()
+func (s *server) attack(t *testing.T, path string, outcomes []string) {
+	t.Helper()
 	before := len(s.logged())
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -144,7 +146,7 @@ func (s *server) attack(path string, outcomes []string) {
 	}
 	req, err := http.NewRequestWithContext(ctx, method, s.url(path), body)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	resp, err := client.Do(req)
 	status := 0
@@ -159,24 +161,24 @@ func (s *server) attack(path string, outcomes []string) {
 	}
 	answered := time.Since(begun)
 	if ctx.Err() != nil {
-		s.t.Errorf("%s: no answer within 5 s: %v", path, err)
+		t.Errorf("%s: no answer within 5 s: %v", path, err)
 	}
 	r := s.recordSince(before, path)
 	over := time.Since(begun)
 	if over > 6*time.Second { // the time to write the record is not the attack's
-		s.t.Errorf("%s: ended after %v", path, over)
+		t.Errorf("%s: ended after %v", path, over)
 	}
 	if !slices.Contains(outcomes, r.Outcome) {
-		s.t.Errorf("%s: outcome %s, want one of %v; exceptions %v", path, r.Outcome, outcomes, r.Exceptions)
+		t.Errorf("%s: outcome %s, want one of %v; exceptions %v", path, r.Outcome, outcomes, r.Exceptions)
 	}
 	if r.Outcome != "ok" && status == 200 && !slices.Contains([]string{"/attack/response", "/attack/tee", "/attack/unclosed", "/attack/queue"}, path) {
-		s.t.Errorf("%s: status 200 with the outcome %s", path, r.Outcome)
+		t.Errorf("%s: status 200 with the outcome %s", path, r.Outcome)
 	}
 	past := ""
 	if r.Outcome == "exceededCpu" && status != 200 { // what had begun to answer also waited for its reader
 		past = fmt.Sprintf("%4d ms past its limit", max(0, answered.Milliseconds()-50))
 	}
-	s.t.Logf("%-22s %-15s status %3d after %5d ms %s", path, r.Outcome, status, answered.Milliseconds(), past)
+	t.Logf("%-22s %-15s status %3d after %5d ms %s", path, r.Outcome, status, answered.Milliseconds(), past)
 }
 
 // recordSince waits for a record of path in what was logged after the first so many bytes.
@@ -200,11 +202,11 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 // unharmed wants the attacked agent to answer as ever.
-func (s *server) unharmed(path string) {
-	s.t.Helper()
+func (s *server) unharmed(t *testing.T, path string) {
+	t.Helper()
 	resp, body, err := s.try("GET", path, "")
 	if err != nil || resp.StatusCode != 200 || body != "fine" {
-		s.t.Errorf("%s after the attack: %v %q %v", path, resp, body, err)
+		t.Errorf("%s after the attack: %v %q %v", path, resp, body, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,9 @@ import (
 
 // binary is the built server, made once for all tests of the package.
 var binary string
+
+// shownLines is how much of a server's log a failed test shows: its end, so that what failed is not lost before it.
+const shownLines = 100
 
 // helper is what a copy of this test program does when a test started it with GATEHOUSE_HELPER; nil where no test does.
 var helper func(task string) int
@@ -77,7 +81,9 @@ func newServer(t *testing.T, files map[string]string) *server {
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			t.Logf("log of the server:\n%s", s.logged())
+			lines := slices.Collect(strings.Lines(s.logged()))
+			cut := max(0, len(lines)-shownLines)
+			t.Logf("log of the server, its first %d lines left out:\n%s", cut, strings.Join(lines[cut:], ""))
 		}
 	})
 	return s
