@@ -36,11 +36,14 @@ build: ## build .build/caddy: Caddy with its standard modules and Gatehouse
 
 ##@ To change it
 .PHONY: test fmt lint deps bench attacks fuzz torture scale flood
+# The integration tests run by themselves: they load a whole server, and wait for it.
 test: deps ## format check, vet and every test; the concurrent packages under the race detector too
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run \"make fmt\":"; echo "$$unformatted"; exit 1; fi
 	go vet -tags $(TAGS) ./...
-	@mkdir -p .build; set -x; go test -tags $(TAGS) -timeout 20m ./... 2>&1 | tee .build/test.log || { set +x; \
+	@mkdir -p .build; set -x; \
+	{ go test -tags $(TAGS) -timeout 20m $$(go list -tags $(TAGS) ./... | grep -v /integration$$) && \
+	  go test -tags $(TAGS) -timeout 20m ./integration; } 2>&1 | tee .build/test.log || { set +x; \
 		echo "What failed, without its logs; all of it is in .build/test.log:"; \
 		grep -E '^ *(--- FAIL|[a-z0-9_]+_test\.go:[0-9]+: |panic: |FAIL)' .build/test.log | cut -c1-500 | tail -60; exit 1; }
 	go test -tags $(TAGS),failpoints -run '^TestKillAtFailpoints$$' ./durable/badgerstore

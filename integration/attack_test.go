@@ -24,13 +24,15 @@ const (
 	wasted     = overTime + " " + overMemory
 	throws     = "exception"
 	anyEnd     = endsWell + " " + wasted
+	// Building and measuring a text of a million levels takes some 20 of the 50 ms, on a slow machine all of them.
+	refusedDeep = throws + " " + overTime
 )
 
 // attackOutcomes are the attacks of testdata/agents/attack.ts, with the outcomes that are right. Where two limits are near each
 // other, the speed of the machine decides which comes first.
 var attackOutcomes = map[string]string{
-	"json": throws, "jsonObject": throws, "eval": throws, "function": throws,
-	"regexp": throws, "regexpClass": throws, "match": throws + " " + wasted,
+	"json": refusedDeep, "jsonObject": refusedDeep, "eval": refusedDeep, "function": refusedDeep,
+	"regexp": refusedDeep, "regexpClass": refusedDeep, "match": throws + " " + wasted,
 	"flat": throws + " " + wasted, "clone": throws + " " + wasted, "log": anyEnd, "stringify": anyEnd,
 
 	"map": throws + " " + wasted, "sort": throws + " " + wasted, "replace": throws + " " + wasted, "getter": throws + " " + wasted, "proxy": throws + " " + wasted, "toPrimitive": throws + " " + wasted, "toJSON": throws + " " + wasted,
@@ -111,7 +113,13 @@ func TestAttacks(t *testing.T) {
 		for _, name := range names {
 			if path := set.path + name; only.MatchString(path) {
 				t.Run(path, func(t *testing.T) {
-					s.attack(t, path, strings.Fields(set.outcomes[name]))
+					outcomes := strings.Fields(set.outcomes[name])
+					if !s.attack(t, path, outcomes) {
+						t.Logf("%s: not over within 5 s; once more, for the machine may have been busy with something else", path)
+						if !s.attack(t, path, outcomes) {
+							t.Errorf("%s: twice not over within 5 s", path)
+						}
+					}
 					s.unharmed(t, set.path+"fine")
 				})
 			}
@@ -133,8 +141,8 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// attack makes one attack and waits for its end.
-func (s *server) attack(t *testing.T, path string, outcomes []string) {
+// attack makes one attack and waits for its end. It is false where that took over 5 s; what it came to is not looked at then.
+func (s *server) attack(t *testing.T, path string, outcomes []string) (inTime bool) {
 	t.Helper()
 	before := len(s.logged())
 	begun := time.Now()
@@ -160,13 +168,11 @@ func (s *server) attack(t *testing.T, path string, outcomes []string) {
 		resp.Body.Close()
 	}
 	answered := time.Since(begun)
-	if ctx.Err() != nil {
-		t.Errorf("%s: no answer within 5 s: %v", path, err)
-	}
 	r := s.recordSince(before, path)
 	over := time.Since(begun)
-	if over > 6*time.Second { // the time to write the record is not the attack's
-		t.Errorf("%s: ended after %v", path, over)
+	if ctx.Err() != nil || over > 6*time.Second { // the time to write the record is not the attack's
+		t.Logf("%s: %v, outcome %s after %v", path, err, r.Outcome, over)
+		return false
 	}
 	if !slices.Contains(outcomes, r.Outcome) {
 		t.Errorf("%s: outcome %s, want one of %v; exceptions %v", path, r.Outcome, outcomes, r.Exceptions)
@@ -179,6 +185,7 @@ func (s *server) attack(t *testing.T, path string, outcomes []string) {
 		past = fmt.Sprintf("%4d ms past its limit", max(0, answered.Milliseconds()-50))
 	}
 	t.Logf("%-22s %-15s status %3d after %5d ms %s", path, r.Outcome, status, answered.Milliseconds(), past)
+	return true
 }
 
 // recordSince waits for a record of path in what was logged after the first so many bytes.
