@@ -55,7 +55,7 @@ func TestMicrotasks(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			host := &testHost{}
-			a := newAgent(t, "export default { async fetch() { return new Response(String(await (async () => {"+c.js+"})())) } }", Config{Limits: Limits{CPU: 10 * time.Second}})
+			a := newAgent(t, "export default { async fetch() { return new Response(String(await (async () => {"+c.js+"})())) } }", Config{Limits: Limits{CPU: time.Minute}}) // the race detector makes it slow
 			if got, _, err, _ := answer(t, a.Fetch(t.Context(), host, get("/"))); got != c.want {
 				t.Errorf("got %q, want %q; %v %+v", got, c.want, err, host.exceptions())
 			}

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,9 +40,11 @@ func TestDeferred(t *testing.T) {
 			remove(t, s, raw(t, s, test.tag)[0])
 			check(t, s.Close())
 
-			s, err := Open(Config{Dir: dir, Deferred: true})
+			// As Open does it: the comparison may fail before Open has returned, and the next try must not come.
+			s, err := open(Config{Dir: dir, Memory: DefaultMemory, Deferred: true, Logger: slog.New(slog.DiscardHandler)})
 			check(t, err)
 			s.reviveAfter = time.Hour
+			s.start()
 			for i, ask := range []func() error{
 				func() error { _, _, err := s.Acquire(t.Context(), space.Key(space.IDFromName("c"))); return err },
 				func() error { _, err := s.List(t.Context(), space.Name(), nil, 10); return err },
