@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -462,7 +463,7 @@ func FuzzVerify(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, input, value, agent, target string) {
-		r := &http.Request{Method: "GET", Host: "site.example.com", RequestURI: target, Header: http.Header{
+		r := &http.Request{Method: "GET", Host: "site.example.com", URL: &url.URL{Path: "/"}, RequestURI: target, Header: http.Header{
 			"Signature-Input": {input}, "Signature": {value}, "Signature-Agent": {agent},
 		}}
 		if got, err := v.Verify(context.Background(), r); err == nil || got != nil {
