@@ -42,6 +42,7 @@ type Config struct {
 const (
 	MethodJWT          = "jwt"
 	MethodServiceToken = "service_token"
+	MethodWebBotAuth   = "web_bot_auth"
 )
 
 // Identity is who a request comes from.
@@ -50,7 +51,7 @@ type Identity struct {
 	Method string
 	// Issuer says so; empty for a service token.
 	Issuer string
-	// Subject is the issuer's name for it, which may be empty, or a service token's.
+	// Subject is the issuer's name for it, which may be empty, a service token's, or the origin of an agent that signs its requests.
 	Subject string
 	// Claims are all that the token says. They are not to be changed.
 	Claims map[string]any

@@ -44,6 +44,10 @@
 //	mobile-mismatch         20  Sec-CH-UA-Mobile: ?1 from a desktop user agent
 //	no-accept-encoding      20  every browser sends Accept-Encoding
 //
+// Result.Judge then takes in what was proven of the sender: an allowed agent
+// that proves who it is scores 95 (verified-agent), and whoever claims to be
+// one without proof 1 (spoofed-agent).
+//
 // Sources: User-Agent Client Hints and Fetch Metadata Request Headers (W3C),
 // the Fetch standard (WHATWG), and the tools' own default user agents.
 package bot

@@ -26,4 +26,6 @@ const (
 	ReasonNavigationAccept = "navigation-accept"
 	ReasonHTTP10           = "http-1.0"
 	ReasonOutdatedBrowser  = "outdated-browser"
+	ReasonVerifiedAgent    = "verified-agent"
+	ReasonSpoofedAgent     = "spoofed-agent"
 )

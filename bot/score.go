@@ -13,7 +13,7 @@ type Result struct {
 	// nil when nothing did.
 	Reasons []string
 	// Verified tells whether the sender's identity was proven. Headers prove
-	// nothing, so Score leaves it false.
+	// nothing, so Score leaves it false; Judge sets it.
 	Verified bool
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-edge/gatehouse/access"
+	"github.com/gatehouse-edge/gatehouse/bot/botauth"
 	"github.com/gatehouse-edge/gatehouse/record"
 )
 
@@ -33,9 +34,9 @@ type Access struct {
 
 // AccessRule admits identities by what their token claims.
 type AccessRule struct {
-	// Method is jwt, the default, or service_token.
+	// Method is jwt, the default, service_token or web_bot_auth.
 	Method string `json:"method,omitempty"`
-	// Subject is the name of the service token; if it is empty, any.
+	// Subject is the name of the service token, or the origin of the agent; if it is empty, any.
 	Subject string `json:"subject,omitempty"`
 	// Issuer, if it is not empty, must be the token's.
 	Issuer string `json:"issuer,omitempty"`
@@ -45,8 +46,11 @@ type AccessRule struct {
 
 // String is the rule as the Caddyfile has it.
 func (r AccessRule) String() string {
-	if r.Method == access.MethodServiceToken {
+	switch r.Method {
+	case access.MethodServiceToken:
 		return strings.TrimSpace(r.Method + " " + r.Subject)
+	case access.MethodWebBotAuth:
+		return strings.TrimSpace(ruleVerifiedAgent + " " + r.Subject)
 	}
 	text := access.MethodJWT
 	if r.Issuer != "" {
@@ -73,9 +77,9 @@ func (a *Access) Provision(ctx caddy.Context) (err error) {
 		switch method {
 		case "":
 			method = access.MethodJWT
-		case access.MethodJWT, access.MethodServiceToken:
+		case access.MethodJWT, access.MethodServiceToken, access.MethodWebBotAuth:
 		default:
-			return fmt.Errorf("access: method %s: it is %s or %s", method, access.MethodJWT, access.MethodServiceToken)
+			return fmt.Errorf("access: method %s: it is %s, %s or %s", method, access.MethodJWT, access.MethodServiceToken, access.MethodWebBotAuth)
 		}
 		a.rules = append(a.rules, access.Rule{Method: method, Subject: r.Subject, Issuer: r.Issuer, Claims: r.Claims})
 	}
@@ -89,7 +93,7 @@ func (a *Access) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 }
 
 func (a *Access) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	by := slices.IndexFunc(a.rules, func(rule access.Rule) bool { return rule.Admits(v.who) })
+	by := slices.IndexFunc(a.rules, func(rule access.Rule) bool { return rule.Admits(v.who) || rule.Admits(v.agent) })
 	decided := "refuse"
 	if by >= 0 {
 		decided = "allow " + a.Allow[by].String()
@@ -100,7 +104,7 @@ func (a *Access) serve(v *visit, w http.ResponseWriter, r *http.Request, next ca
 	}
 	shadow := a.Mode == modeShadow
 	status, reason := http.StatusForbidden, "no rule admits this identity"
-	if v.who == nil {
+	if v.who == nil && v.agent == nil {
 		status, reason = http.StatusUnauthorized, "the request comes from nobody"
 		if !shadow {
 			// RFC 6750, section 3.
@@ -122,6 +126,7 @@ func (a *Access) serve(v *visit, w http.ResponseWriter, r *http.Request, next ca
 //	access {
 //		allow jwt [issuer=<issuer>] [<claim>=<value>...]
 //		allow service_token [<name>]
+//		allow verified_agent [<origin>...]
 //		mode enforce|shadow
 //	}
 func parseAccess(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
@@ -134,11 +139,11 @@ func parseAccess(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		switch d.Val() {
 		case "allow":
-			rule, err := parseAccessRule(d)
+			rules, err := parseAccessRules(d)
 			if err != nil {
 				return nil, err
 			}
-			a.Allow = append(a.Allow, rule)
+			a.Allow = append(a.Allow, rules...)
 		case "mode":
 			var err error
 			if a.Mode, err = modeArg(d); err != nil {
@@ -154,8 +159,31 @@ func parseAccess(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	return a, nil
 }
 
-func parseAccessRule(d *caddyfile.Dispenser) (r AccessRule, err error) {
+// ruleVerifiedAgent is how the Caddyfile names agents that sign their requests.
+const ruleVerifiedAgent = "verified_agent"
+
+// parseAccessRules reads what is allowed: one rule, but for several agents.
+func parseAccessRules(d *caddyfile.Dispenser) ([]AccessRule, error) {
 	args := d.RemainingArgs()
+	if len(args) == 0 || args[0] != ruleVerifiedAgent {
+		rule, err := parseAccessRule(d, args)
+		return []AccessRule{rule}, err
+	}
+	if len(args) == 1 {
+		return []AccessRule{{Method: access.MethodWebBotAuth}}, nil
+	}
+	var rules []AccessRule
+	for _, text := range args[1:] {
+		u, err := botauth.ParseOrigin(text)
+		if err != nil {
+			return nil, d.WrapErr(err)
+		}
+		rules = append(rules, AccessRule{Method: access.MethodWebBotAuth, Subject: u.Scheme + "://" + u.Host})
+	}
+	return rules, nil
+}
+
+func parseAccessRule(d *caddyfile.Dispenser, args []string) (r AccessRule, err error) {
 	if len(args) == 0 {
 		return r, d.ArgErr()
 	}
@@ -170,10 +198,10 @@ func parseAccessRule(d *caddyfile.Dispenser) (r AccessRule, err error) {
 			r.Subject = args[1]
 		}
 		return r, nil
-	case "verified_agent", "mtls":
+	case "mtls":
 		return r, refuseOption(d, "allow "+args[0]+" of access")
 	default:
-		return r, d.Errf("allow %s: what is allowed is jwt or service_token, for example: allow jwt role=operator", args[0])
+		return r, d.Errf("allow %s: what is allowed is jwt, service_token or verified_agent, for example: allow jwt role=operator", args[0])
 	}
 	for _, arg := range args[1:] {
 		name, value, err := access.ParseClaim(arg)

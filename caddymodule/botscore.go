@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -8,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-edge/gatehouse/bot"
+	"github.com/gatehouse-edge/gatehouse/bot/botauth"
 	"github.com/gatehouse-edge/gatehouse/record"
 )
 
@@ -19,8 +21,11 @@ func init() {
 type BotScore struct {
 	// BlockBelow refuses requests whose score is below it; 0 refuses none.
 	BlockBelow int `json:"block_below,omitempty"`
+	// Agents are those that are let in by who they prove to be.
+	Agents []AllowedAgent `json:"agents,omitempty"`
 
-	app *App
+	app     *App
+	allowed []bot.AllowedAgent
 }
 
 // CaddyModule returns the module's registration.
@@ -30,8 +35,17 @@ func (*BotScore) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the app.
 func (b *BotScore) Provision(ctx caddy.Context) (err error) {
-	b.app, err = appOf(ctx)
-	return err
+	if b.app, err = appOf(ctx); err != nil {
+		return err
+	}
+	for _, a := range b.Agents {
+		allowed, err := a.allowed()
+		if err != nil {
+			return fmt.Errorf("bot_score: allow_agent: %w", err)
+		}
+		b.allowed = append(b.allowed, allowed)
+	}
+	return nil
 }
 
 // ServeHTTP scores the request.
@@ -42,6 +56,11 @@ func (b *BotScore) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 
 func (b *BotScore) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	res := bot.Score(bot.FromRequest(r))
+	proven := ""
+	if v.agent != nil {
+		proven = v.agent.Subject
+	}
+	res = res.Judge(r.UserAgent(), proven, botauth.Claimed(r.Header), b.allowed)
 	block := res.Score < b.BlockBelow
 	v.rec.Write(func(e *record.Entry) {
 		e.Who.BotScore, e.Who.BotReasons, e.Decided.Bot = res.Score, res.Reasons, "pass"
@@ -59,6 +78,7 @@ func (b *BotScore) serve(v *visit, w http.ResponseWriter, r *http.Request, next 
 //
 //	bot_score {
 //		block below <score>
+//		allow_agent <origin> [<part of its user agents>...]
 //	}
 func parseBotScore(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
@@ -77,10 +97,16 @@ func parseBotScore(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 			if b.BlockBelow, err = intArg(d, 1, 99); err != nil {
 				return nil, err
 			}
-		case "allow_agent", "challenge", "honeypot", "ranges", "allow", "score", "tag":
+		case "allow_agent":
+			agent, err := parseAllowedAgent(d)
+			if err != nil {
+				return nil, err
+			}
+			b.Agents = append(b.Agents, agent)
+		case "challenge", "honeypot", "ranges", "allow", "score", "tag":
 			return nil, refuseOption(d, d.Val()+" of bot_score")
 		default:
-			return nil, unknownOption(d, "bot_score", "block")
+			return nil, unknownOption(d, "bot_score", "block and allow_agent")
 		}
 	}
 	return b, nil

@@ -296,7 +296,7 @@ func (v *visit) cf() []byte {
 		VerifiedBot bool `json:"verifiedBot"`
 	}
 	var m management
-	v.rec.Read(func(e *record.Entry) { m.Score = e.Who.BotScore })
+	v.rec.Read(func(e *record.Entry) { m.Score, m.VerifiedBot = e.Who.BotScore, e.Who.VerifiedAgent != "" })
 	if m.Score == 0 {
 		return []byte(`{}`)
 	}

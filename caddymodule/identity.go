@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-edge/gatehouse/access"
+	"github.com/gatehouse-edge/gatehouse/bot/botauth"
 	"github.com/gatehouse-edge/gatehouse/egress"
 	"github.com/gatehouse-edge/gatehouse/record"
 )
@@ -32,10 +33,13 @@ type Identity struct {
 	JWT []JWTIssuer `json:"jwt,omitempty"`
 	// ServiceTokens are the service tokens that are believed: the digest of each one's secret, by name.
 	ServiceTokens map[string]string `json:"service_tokens,omitempty"`
+	// WebBotAuth, if it is there, believes agents that sign their requests.
+	WebBotAuth *WebBotAuth `json:"web_bot_auth,omitempty"`
 
 	app       *App
 	verifiers map[string]*access.Verifier // by issuer
 	tokens    access.ServiceTokens
+	agents    *botauth.Verifier // nil without WebBotAuth
 }
 
 // JWTIssuer is an issuer of JSON Web Tokens.
@@ -78,18 +82,20 @@ func (i *Identity) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("identity: %w", err)
 		}
 	}
+	if i.WebBotAuth != nil {
+		if i.agents, err = i.WebBotAuth.verifier(); err != nil {
+			return at(i.WebBotAuth.Place, "identity: web_bot_auth: %w", err)
+		}
+	}
 	return nil
 }
 
 func (j JWTIssuer) verifier() (*access.Verifier, error) {
-	fetcher := keyFetcher{issuer: j.Issuer, keys: j.Keys}
-	for _, s := range j.AllowIP {
-		p, err := parsePrefix(s)
-		if err != nil {
-			return nil, fmt.Errorf("allow_ip: %w", err)
-		}
-		fetcher.allowIP = append(fetcher.allowIP, p)
+	allowIP, err := parseAllowIP(j.AllowIP)
+	if err != nil {
+		return nil, err
 	}
+	fetcher := keyFetcher{issuer: j.Issuer, keys: j.Keys, allowIP: allowIP}
 	if _, err := keyAddress(j.Issuer); err != nil {
 		return nil, err
 	}
@@ -99,6 +105,17 @@ func (j JWTIssuer) verifier() (*access.Verifier, error) {
 		}
 	}
 	return access.NewVerifier(access.Config{Issuer: j.Issuer, Audience: j.Audience, Leeway: time.Duration(j.Leeway), Fetch: fetcher.fetch})
+}
+
+func parseAllowIP(texts []string) (list []netip.Prefix, err error) {
+	for _, s := range texts {
+		p, err := parsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("allow_ip: %w", err)
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }
 
 // keyAddress reads an address that keys may come from: https, or http on this machine.
@@ -143,9 +160,21 @@ func (f keyFetcher) fetch(ctx context.Context) ([]byte, error) {
 	return f.get(ctx, address)
 }
 
+func (f keyFetcher) get(ctx context.Context, address string) ([]byte, error) {
+	got, err := fetchKeys(ctx, address, "application/json", f.allowIP)
+	if err != nil {
+		return nil, err
+	}
+	if got.Status != http.StatusOK {
+		return nil, fmt.Errorf("%s answered with status %d", address, got.Status)
+	}
+	return got.Body, nil
+}
+
 const maxKeySet = 1 << 20 // bytes
 
-func (f keyFetcher) get(ctx context.Context, address string) ([]byte, error) {
+// fetchKeys gets what lies at an address, through an egress policy that lets nothing else pass. A redirect is the answer.
+func fetchKeys(ctx context.Context, address, accept string, allowIP []netip.Prefix) (*botauth.Answer, error) {
 	u, err := keyAddress(address)
 	if err != nil {
 		return nil, err
@@ -155,21 +184,23 @@ func (f keyFetcher) get(ctx context.Context, address string) ([]byte, error) {
 		return nil, err
 	}
 	policy, err := egress.New(egress.Config{
-		Name: "identity", Allow: []egress.Rule{rule}, AllowIP: f.allowIP, Redirects: egress.NoRedirects, MaxResponse: maxKeySet,
+		Name: "identity", Allow: []egress.Rule{rule}, AllowIP: allowIP, Redirects: egress.NoRedirects, MaxResponse: maxKeySet,
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer policy.Close()
-	got, err := policy.Do(ctx, &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{"Accept": {"application/json"}}}, egress.Options{})
+	req := &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{"Accept": {accept}}}
+	got, err := policy.Do(ctx, req, egress.Options{Redirect: egress.RedirectManual})
 	if err != nil {
 		return nil, err
 	}
 	defer got.Response.Body.Close()
-	if got.Response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered with status %d", address, got.Response.StatusCode)
+	body, err := io.ReadAll(got.Response.Body)
+	if err != nil {
+		return nil, err
 	}
-	return io.ReadAll(got.Response.Body)
+	return &botauth.Answer{Status: got.Response.StatusCode, Header: got.Response.Header, Body: body}, nil
 }
 
 // ServeHTTP finds out who the request comes from.
@@ -188,6 +219,9 @@ const (
 )
 
 func (i *Identity) identify(v *visit, r *http.Request) {
+	if i.agents != nil {
+		i.identifyAgent(v, r)
+	}
 	// The secret is for this stage alone: neither code nor an origin sees it.
 	name, secret := r.Header.Get(headerTokenID), r.Header.Get(headerTokenSecret)
 	r.Header.Del(headerTokenSecret)
@@ -216,13 +250,21 @@ func (v *visit) identified(method string, who *access.Identity, err error) bool 
 		decided += ": " + err.Error()
 	}
 	v.rec.Write(func(e *record.Entry) {
-		e.Decided.Identity = decided
+		e.Decided.Identity = joined(e.Decided.Identity, decided)
 		if who != nil {
 			e.Who.Subject = who.Subject
 		}
 	})
 	v.who = who
 	return err == nil
+}
+
+// joined adds what one method found to what others did.
+func joined(before, decided string) string {
+	if before == "" {
+		return decided
+	}
+	return before + "; " + decided
 }
 
 func (i *Identity) verify(ctx context.Context, token string) (*access.Identity, error) {
@@ -259,6 +301,10 @@ func tokens(r *http.Request) (list []string) {
 //			allow_ip <prefix...>
 //		}
 //		service_token <name> <digest>
+//		web_bot_auth {
+//			agents <origin...>
+//			allow_ip <prefix...>
+//		}
 //	}
 func parseIdentity(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
@@ -279,13 +325,21 @@ func parseIdentity(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 			if err := i.parseServiceToken(d); err != nil {
 				return nil, err
 			}
-		case "web_bot_auth", "mtls":
+		case "web_bot_auth":
+			if i.WebBotAuth != nil {
+				return nil, d.Err("web_bot_auth is there already; one holds for all agents")
+			}
+			var err error
+			if i.WebBotAuth, err = parseWebBotAuth(d); err != nil {
+				return nil, err
+			}
+		case "mtls":
 			return nil, refuseOption(d, d.Val()+" of identity")
 		default:
-			return nil, unknownOption(d, "identity", "jwt and service_token")
+			return nil, unknownOption(d, "identity", "jwt, service_token and web_bot_auth")
 		}
 	}
-	if len(i.JWT) == 0 && len(i.ServiceTokens) == 0 {
+	if len(i.JWT) == 0 && len(i.ServiceTokens) == 0 && i.WebBotAuth == nil {
 		return nil, d.Err("identity knows nobody; add an issuer, for example: jwt https://id.example.com")
 	}
 	return i, nil

@@ -29,7 +29,8 @@ type visit struct {
 	depth    atomic.Int32 // stages entered and not left
 	queue    queueCap     // what throttle lets wait for an agent
 
-	who      *access.Identity // nil: nobody
+	who      *access.Identity // by a token or a certificate; nil: nobody
+	agent    *access.Identity // who signed the request; nil: no agent
 	badToken bool             // a token came that is not believed
 }
 

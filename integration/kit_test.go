@@ -19,18 +19,19 @@ import (
 // fullRecord is a record's log event with the parts that few tests look at.
 type fullRecord struct {
 	loggedRecord
-	ClientIP string                  `json:"client_ip"`
-	Reasons  []string                `json:"bot_reasons"`
-	Throttle []record.ZoneDecision   `json:"throttle"`
-	Wall     float64                 `json:"wall_ms"`
-	Method   string                  `json:"method"`
-	TraceID  string                  `json:"trace_id"`
-	Identity string                  `json:"identity"`
-	Access   string                  `json:"access"`
-	Subject  string                  `json:"subject"`
-	Chain    []record.Hop            `json:"chain"`
-	Budgets  []record.BudgetDecision `json:"budgets"`
-	Shadow   []record.Refusal        `json:"shadow"`
+	ClientIP      string                  `json:"client_ip"`
+	Reasons       []string                `json:"bot_reasons"`
+	Throttle      []record.ZoneDecision   `json:"throttle"`
+	Wall          float64                 `json:"wall_ms"`
+	Method        string                  `json:"method"`
+	TraceID       string                  `json:"trace_id"`
+	Identity      string                  `json:"identity"`
+	Access        string                  `json:"access"`
+	Subject       string                  `json:"subject"`
+	VerifiedAgent string                  `json:"verified_agent"`
+	Chain         []record.Hop            `json:"chain"`
+	Budgets       []record.BudgetDecision `json:"budgets"`
+	Shadow        []record.Refusal        `json:"shadow"`
 }
 
 // waitFull waits for a record that fits.

@@ -146,6 +146,9 @@ func (v *Verifier) Verify(ctx context.Context, r *http.Request) (*Agent, error) 
 
 // Claimed is the origin that a request's Signature-Agent names, whether or not that is true; empty for none.
 func Claimed(h http.Header) string {
+	if len(h["Signature-Agent"]) == 0 {
+		return ""
+	}
 	if d, err := dictionary(h, "Signature-Agent"); err == nil && d != nil {
 		for _, name := range d.Names() {
 			member, _ := d.Get(name)
