@@ -89,14 +89,15 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 		if go test -tags $(TAGS) -run "^$$" -fuzz "^$$1$$" -fuzztime $(FUZZTIME) -parallel 1 "$$0" >"$$log" 2>&1; \
 		then echo "ok $$0 $$1: $$(grep -o "execs: [0-9]*" "$$log" | tail -1)"; else echo "FAIL $$0 $$1"; cat "$$log"; exit 1; fi'
 
-deps: ## fetch what only tests need: npm packages, web-platform-tests, prose; Go fetches its modules by itself
-	@if ! command -v npm >/dev/null; then \
+deps: ## fetch what only tests need: npm packages, Chromium, web-platform-tests, prose; Go fetches its modules by itself
+	@for program in npm chromium; do \
+		if command -v $$program >/dev/null; then continue; fi; \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update -q && apt-get install -yq --no-install-recommends npm; \
+			apt-get update -q && apt-get install -yq --no-install-recommends $$program; \
 		else \
-			echo "The tests that run npm packages need npm: install Node.js 20 or later (https://nodejs.org), then run this again."; exit 1; \
+			echo "The tests need $$program: install Node.js 20 or later (https://nodejs.org) with npm, and Chromium as chromium, then run this again."; exit 1; \
 		fi; \
-	fi; \
+	done; \
 	for dir in $(NPM_TESTS); do npm ci --prefix "$$dir" --ignore-scripts --no-audit --no-fund; done
 	@agentruntime/testdata/wpt/fetch.sh
 	@internal/testkit/testdata/prose/fetch.sh

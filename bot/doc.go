@@ -6,7 +6,7 @@
 // the score. The bands are Cloudflare's: 1 automated, 2..29 likely automated,
 // 30..99 likely human; callers use 0 for "not computed".
 //
-// Score works from the request line and headers alone. What a client claims is
+// Score works from the request line, the headers and the TLS handshake alone. What a client claims is
 // never proof: a claimed crawler is not Verified, and a user agent can only
 // lower a score, since each header can be forged by a client that knows how.
 //
@@ -31,6 +31,7 @@
 // browsers leave headers out there:
 //
 //	no-accept-language      70  every browser sends Accept-Language
+//	handshake-mismatch      70  the TLS handshake is not that browser's
 //	platform-mismatch       50  Sec-CH-UA-Platform names another system
 //	hints-mismatch          50  Sec-CH-UA from a browser that has none
 //	version-mismatch        40  Sec-CH-UA has another Chromium version

@@ -100,6 +100,9 @@ func scoreOfBrowser(s *Signals, a *agent) Result {
 	if a.is(explorer) || a.is(chromium) && a.major[0] < outdatedChromium || a.is(firefox) && a.major[1] < outdatedFirefox {
 		lower(30, ReasonOutdatedBrowser)
 	}
+	if s.Handshake != nil && !s.Handshake.fits(a, s.WebSocket) {
+		lower(70, ReasonHandshakeMismatch)
+	}
 	checkHints(s, a, lower)
 	checkFetchMetadata(s, a, lower)
 	return r

@@ -16,6 +16,8 @@ type Signals struct {
 	TLS bool
 	// WebSocket tells whether the request is an HTTP/1.1 WebSocket handshake.
 	WebSocket bool
+	// Handshake is the client's TLS handshake; nil where it is not known.
+	Handshake *Handshake
 
 	UserAgent       string
 	Accept          string

@@ -38,6 +38,7 @@ func (b *BotScore) Provision(ctx caddy.Context) (err error) {
 	if b.app, err = appOf(ctx); err != nil {
 		return err
 	}
+	watchHellos(ctx)
 	for _, a := range b.Agents {
 		allowed, err := a.allowed()
 		if err != nil {
@@ -55,7 +56,9 @@ func (b *BotScore) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 }
 
 func (b *BotScore) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	res := bot.Score(bot.FromRequest(r))
+	signals := bot.FromRequest(r)
+	signals.Handshake = handshake(r)
+	res := bot.Score(signals)
 	proven := ""
 	if v.agent != nil {
 		proven = v.agent.Subject
@@ -64,6 +67,9 @@ func (b *BotScore) serve(v *visit, w http.ResponseWriter, r *http.Request, next 
 	block := res.Score < b.BlockBelow
 	v.rec.Write(func(e *record.Entry) {
 		e.Who.BotScore, e.Who.BotReasons, e.Decided.Bot = res.Score, res.Reasons, "pass"
+		if signals.Handshake != nil {
+			e.Who.JA4 = signals.Handshake.JA4
+		}
 		if block {
 			e.Decided.Bot = "block"
 		}

@@ -292,11 +292,12 @@ func finish(rec *record.Record, rep agentruntime.Report, outermost bool) {
 
 func (v *visit) cf() []byte {
 	type management struct {
-		Score       int  `json:"score"`
-		VerifiedBot bool `json:"verifiedBot"`
+		Score       int    `json:"score"`
+		VerifiedBot bool   `json:"verifiedBot"`
+		JA4         string `json:"ja4,omitempty"`
 	}
 	var m management
-	v.rec.Read(func(e *record.Entry) { m.Score, m.VerifiedBot = e.Who.BotScore, e.Who.VerifiedAgent != "" })
+	v.rec.Read(func(e *record.Entry) { m = management{e.Who.BotScore, e.Who.VerifiedAgent != "", e.Who.JA4} })
 	if m.Score == 0 {
 		return []byte(`{}`)
 	}

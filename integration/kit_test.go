@@ -28,6 +28,7 @@ type fullRecord struct {
 	Identity      string                  `json:"identity"`
 	Access        string                  `json:"access"`
 	Subject       string                  `json:"subject"`
+	JA4           string                  `json:"ja4"`
 	VerifiedAgent string                  `json:"verified_agent"`
 	Chain         []record.Hop            `json:"chain"`
 	Budgets       []record.BudgetDecision `json:"budgets"`
