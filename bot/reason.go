@@ -26,6 +26,7 @@ const (
 	ReasonNavigationAccept  = "navigation-accept"
 	ReasonHTTP10            = "http-1.0"
 	ReasonOutdatedBrowser   = "outdated-browser"
+	ReasonChallengePassed   = "challenge-passed"
 	ReasonHandshakeMismatch = "handshake-mismatch"
 	ReasonVerifiedAgent     = "verified-agent"
 	ReasonSpoofedAgent      = "spoofed-agent"

@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-edge/gatehouse/bot"
@@ -17,15 +16,28 @@ func init() {
 	caddy.RegisterModule(new(BotScore))
 }
 
-// BotScore scores each request from 1, surely automated, to 99, and can refuse low scores with 403.
+// BotScore scores each request from 1, surely automated, to 99, and can refuse low scores, ask a browser for a proof of work, or tag them.
 type BotScore struct {
 	// BlockBelow refuses requests whose score is below it; 0 refuses none.
 	BlockBelow int `json:"block_below,omitempty"`
+	// Challenge, if it is there, asks for a proof of work.
+	Challenge *ChallengeConfig `json:"challenge,omitempty"`
+	// Tags name low scores.
+	Tags []BotTag `json:"tags,omitempty"`
 	// Agents are those that are let in by who they prove to be.
 	Agents []AllowedAgent `json:"agents,omitempty"`
+	// Mode is enforce, the default, or shadow.
+	Mode string `json:"mode,omitempty"`
 
-	app     *App
-	allowed []bot.AllowedAgent
+	app        *App
+	allowed    []bot.AllowedAgent
+	challenger *challenger // nil without Challenge
+}
+
+// BotTag names scores below a bound.
+type BotTag struct {
+	Below int    `json:"below"`
+	Name  string `json:"name"`
 }
 
 // CaddyModule returns the module's registration.
@@ -33,7 +45,7 @@ func (*BotScore) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_bot_score", New: func() caddy.Module { return new(BotScore) }}
 }
 
-// Provision finds the app.
+// Provision finds the app, and readies what the score is made of.
 func (b *BotScore) Provision(ctx caddy.Context) (err error) {
 	if b.app, err = appOf(ctx); err != nil {
 		return err
@@ -46,6 +58,14 @@ func (b *BotScore) Provision(ctx caddy.Context) (err error) {
 		}
 		b.allowed = append(b.allowed, allowed)
 	}
+	if b.Challenge != nil {
+		if b.challenger, err = b.Challenge.challenger(b.app); err != nil {
+			return at(b.Challenge.Place, "bot_score: challenge: %w", err)
+		}
+	}
+	if err := checkMode(b.Mode); err != nil {
+		return fmt.Errorf("bot_score: %w", err)
+	}
 	return nil
 }
 
@@ -56,66 +76,64 @@ func (b *BotScore) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 }
 
 func (b *BotScore) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	signals := bot.FromRequest(r)
-	signals.Handshake = handshake(r)
-	res := bot.Score(signals)
-	proven := ""
-	if v.agent != nil {
-		proven = v.agent.Subject
+	res := b.score(v, r)
+	blocked := res.Score < b.BlockBelow
+	passed := b.challenger != nil && !blocked && b.challenger.passed(v, r)
+	if passed {
+		res = res.Passed()
 	}
-	res = res.Judge(r.UserAgent(), proven, botauth.Claimed(r.Header), b.allowed)
-	block := res.Score < b.BlockBelow
+	// A solution is taken from whoever brings one: another tab of the same browser may have passed meanwhile.
+	challenged := b.challenger != nil && !blocked && (isSolution(r) || !passed && !res.Verified && res.Score < b.Challenge.Below)
+	decided, tag := "pass", b.tag(res.Score)
+	switch {
+	case blocked:
+		decided = "block"
+	case challenged:
+		decided = "challenge"
+	}
 	v.rec.Write(func(e *record.Entry) {
-		e.Who.BotScore, e.Who.BotReasons, e.Decided.Bot = res.Score, res.Reasons, "pass"
-		if signals.Handshake != nil {
-			e.Who.JA4 = signals.Handshake.JA4
-		}
-		if block {
-			e.Decided.Bot = "block"
+		e.Who.BotScore, e.Who.BotReasons, e.Decided.Bot = res.Score, res.Reasons, decided
+		if tag != "" {
+			e.Decided.BotTag = tag
 		}
 	})
-	if block {
-		return v.refuse("bot_score", http.StatusForbidden, "score %d is below %d", res.Score, b.BlockBelow)
+	shadow := b.Mode == modeShadow
+	if blocked {
+		if err := v.deny(shadow, "bot_score", http.StatusForbidden, "score %d is below %d", res.Score, b.BlockBelow); err != nil {
+			return err
+		}
+	}
+	if challenged {
+		if done, err := b.challenger.serve(v, w, r, shadow); done || err != nil {
+			return err
+		}
 	}
 	return next.ServeHTTP(w, r)
 }
 
-// parseBotScore reads the directive.
-//
-//	bot_score {
-//		block below <score>
-//		allow_agent <origin> [<part of its user agents>...]
-//	}
-func parseBotScore(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	h.Next()
-	d := h.Dispenser
-	if err := noArgs(d); err != nil {
-		return nil, err
+// score is what is known of the sender, and makes notes of it.
+func (b *BotScore) score(v *visit, r *http.Request) bot.Result {
+	signals := bot.FromRequest(r)
+	signals.Handshake = handshake(r)
+	if signals.Handshake != nil {
+		v.rec.Write(func(e *record.Entry) { e.Who.JA4 = signals.Handshake.JA4 })
 	}
-	b := new(BotScore)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch d.Val() {
-		case "block":
-			if !d.NextArg() || d.Val() != "below" {
-				return nil, d.Err("block takes: below SCORE, for example: block below 2")
-			}
-			var err error
-			if b.BlockBelow, err = intArg(d, 1, 99); err != nil {
-				return nil, err
-			}
-		case "allow_agent":
-			agent, err := parseAllowedAgent(d)
-			if err != nil {
-				return nil, err
-			}
-			b.Agents = append(b.Agents, agent)
-		case "challenge", "honeypot", "ranges", "allow", "score", "tag":
-			return nil, refuseOption(d, d.Val()+" of bot_score")
-		default:
-			return nil, unknownOption(d, "bot_score", "block and allow_agent")
+	proven := ""
+	if v.agent != nil {
+		proven = v.agent.Subject
+	}
+	return bot.Score(signals).Judge(r.UserAgent(), proven, botauth.Claimed(r.Header), b.allowed)
+}
+
+// tag is the name of the lowest bound that a score is below.
+func (b *BotScore) tag(score int) string {
+	lowest := BotTag{Below: 100}
+	for _, t := range b.Tags {
+		if score < t.Below && t.Below < lowest.Below {
+			lowest = t
 		}
 	}
-	return b, nil
+	return lowest.Name
 }
 
 var (

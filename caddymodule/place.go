@@ -91,6 +91,10 @@ func intArg(d *caddyfile.Dispenser, low, high int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	return parseInt(d, s, low, high)
+}
+
+func parseInt(d *caddyfile.Dispenser, s string, low, high int) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < low || n > high {
 		return 0, d.Errf("%q is not a whole number from %d to %d", s, low, high)

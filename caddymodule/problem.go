@@ -39,6 +39,7 @@ var details = map[string]string{
 	"throttle 503": "The server takes no more requests just now. Wait as many seconds as Retry-After says.",
 	"identity":     "The request's identity could not be verified.",
 	"bot_score":    "The request looks automated. Agents are welcome with a verified identity.",
+	"challenge":    "This site asks browsers for a proof of work, which this request cannot give. Agents are welcome with a verified identity.",
 	"waf":          "The request looks like an attack. If it is none, tell the site's operator this id.",
 	"waf 400":      "The body is not what the Content-Type header says.",
 	"waf 408":      "The body came too slowly.",

@@ -130,6 +130,8 @@ func (v *visit) placeholder(key string) (any, bool) {
 			value = e.Who.VerifiedAgent != ""
 		case "bot.ja4":
 			value = e.Who.JA4
+		case "bot.tag":
+			value = e.Decided.BotTag
 		case "waf.action", "waf.score", "waf.rules":
 			value = wafPlaceholder(e.Decided.WAF, name)
 		case "agent.name":

@@ -28,6 +28,9 @@ type fullRecord struct {
 	Identity      string                  `json:"identity"`
 	Access        string                  `json:"access"`
 	Subject       string                  `json:"subject"`
+	Challenge     string                  `json:"challenge"`
+	Bot           string                  `json:"bot"`
+	BotTag        string                  `json:"bot_tag"`
 	JA4           string                  `json:"ja4"`
 	VerifiedAgent string                  `json:"verified_agent"`
 	Chain         []record.Hop            `json:"chain"`

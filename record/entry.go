@@ -58,7 +58,8 @@ type Decided struct {
 	Throttle  []ZoneDecision   `json:"throttle,omitempty"`
 	Budgets   []BudgetDecision `json:"budgets,omitempty"`
 	WAF       *WAFDecision     `json:"waf,omitempty"`
-	Bot       string           `json:"bot,omitempty"`      // pass or block
+	Bot       string           `json:"bot,omitempty"`      // pass, block or challenge
+	BotTag    string           `json:"bot_tag,omitempty"`  // the name that bot_score gave
 	Identity  string           `json:"identity,omitempty"` // how the identity was found, or why not
 	Access    string           `json:"access,omitempty"`   // allow and the rule, or refuse
 	Challenge string           `json:"challenge,omitempty"`

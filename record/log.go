@@ -46,6 +46,7 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		zap.Reflect("shadow", e.Decided.Shadow).AddTo(enc)
 	}
 	addString(enc, "bot", e.Decided.Bot)
+	addString(enc, "bot_tag", e.Decided.BotTag)
 	addString(enc, "identity", e.Decided.Identity)
 	addString(enc, "access", e.Decided.Access)
 	addString(enc, "challenge", e.Decided.Challenge)

@@ -25,15 +25,17 @@ const (
 
 	puzzleLifetime = 10 * time.Minute
 	questionPause  = 3 * time.Second // before an answer is taken
-	maxSpent       = 1 << 16
+	maxSolved      = 1 << 16
 	maxReturn      = 2048 // bytes of the address to return to
 	maxText        = 8192 // bytes of a puzzle or a cookie
 )
 
-// Config is what challenges are made with. Key is needed.
+// Config is what challenges are made with. Key and Solved are needed.
 type Config struct {
 	// Key signs puzzles and cookies; 32 bytes.
 	Key []byte
+	// Solved are the solved puzzles, which outlive this configuration.
+	Solved *Solved
 	// Difficulty is 1 to MaxDifficulty; default DefaultDifficulty.
 	Difficulty int
 	// Lifetime is how long a cookie is good for; default DefaultLifetime.
@@ -45,12 +47,17 @@ type Config struct {
 }
 
 // Challenger gives out puzzles and takes solutions. It is safe for concurrent use.
-type Challenger struct {
-	config Config
+type Challenger struct{ config Config }
 
+// Solved remembers which puzzles were solved, each until it ends, so that a solution serves once. There are at most 65,536: what does not fit
+// is refused. It is safe for concurrent use.
+type Solved struct {
 	mu    sync.Mutex
-	spent map[[16]byte]time.Time // puzzles that were solved, until they end
+	until map[[16]byte]time.Time
 }
+
+// NewSolved makes an empty memory.
+func NewSolved() *Solved { return &Solved{until: map[[16]byte]time.Time{}} }
 
 // New makes a challenger.
 func New(c Config) *Challenger {
@@ -63,7 +70,7 @@ func New(c Config) *Challenger {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Challenger{config: c, spent: map[[16]byte]time.Time{}}
+	return &Challenger{config: c}
 }
 
 // Client is what a puzzle and a cookie belong to: where a client is, roughly, and its user agent. A telephone may change its address
@@ -145,7 +152,7 @@ func (c *Challenger) Solve(client Client, text, number, answer string) (value, b
 			return "", "", ErrUnsolved
 		}
 	}
-	if err := c.spend(p.ID, now, ends); err != nil {
+	if err := c.config.Solved.add(p.ID, now, ends); err != nil {
 		return "", "", err
 	}
 	return c.seal(cookies, cookie{now.Unix(), p.Client}), p.Return, nil
@@ -175,24 +182,24 @@ func solves(text, number string, difficulty int) bool {
 	return bits.LeadingZeros32(binary.BigEndian.Uint32(sum[:4])) >= difficulty
 }
 
-// spend notes that a puzzle was solved.
-func (c *Challenger) spend(id [16]byte, now, ends time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, used := c.spent[id]; used {
+// add notes that a puzzle was solved, or says that it was before.
+func (s *Solved) add(id [16]byte, now, ends time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, used := s.until[id]; used {
 		return ErrUsed
 	}
-	if len(c.spent) >= maxSpent {
-		for other, end := range c.spent {
+	if len(s.until) >= maxSolved {
+		for other, end := range s.until {
 			if now.After(end) {
-				delete(c.spent, other)
+				delete(s.until, other)
 			}
 		}
-		if len(c.spent) >= maxSpent {
+		if len(s.until) >= maxSolved {
 			return ErrFull
 		}
 	}
-	c.spent[id] = ends
+	s.until[id] = ends
 	return nil
 }
 

@@ -22,7 +22,7 @@ type clock struct{ now time.Time }
 
 func newChallenger(change func(*Config)) (*Challenger, *clock) {
 	at := &clock{start}
-	c := Config{Key: []byte(strings.Repeat("k", 32)), Difficulty: 6, Now: func() time.Time { return at.now }}
+	c := Config{Solved: NewSolved(), Key: []byte(strings.Repeat("k", 32)), Difficulty: 6, Now: func() time.Time { return at.now }}
 	if change != nil {
 		change(&c)
 	}
@@ -170,21 +170,21 @@ func TestUsedOnce(t *testing.T) {
 	}
 }
 
-// TestSpentIsBounded solves more than are remembered: what is over is refused, until puzzles end.
-func TestSpentIsBounded(t *testing.T) {
+// TestSolvedIsBounded solves more than are remembered: what is over is refused, until puzzles end.
+func TestSolvedIsBounded(t *testing.T) {
 	c, at := newChallenger(nil)
 	ends := start.Add(puzzleLifetime)
-	for i := range maxSpent {
-		if err := c.spend([16]byte{byte(i), byte(i >> 8), byte(i >> 16)}, start, ends); err != nil {
+	for i := range maxSolved {
+		if err := c.config.Solved.add([16]byte{byte(i), byte(i >> 8), byte(i >> 16)}, start, ends); err != nil {
 			t.Fatal(i, err)
 		}
 	}
-	if err := c.spend([16]byte{15: 1}, start, ends); !errors.Is(err, ErrFull) {
+	if err := c.config.Solved.add([16]byte{15: 1}, start, ends); !errors.Is(err, ErrFull) {
 		t.Error("over the bound:", err)
 	}
 	at.now = ends.Add(time.Second)
-	if err := c.spend([16]byte{15: 1}, at.now, at.now.Add(puzzleLifetime)); err != nil || len(c.spent) != 1 {
-		t.Error("after they have ended:", err, len(c.spent))
+	if err := c.config.Solved.add([16]byte{15: 1}, at.now, at.now.Add(puzzleLifetime)); err != nil || len(c.config.Solved.until) != 1 {
+		t.Error("after they have ended:", err, len(c.config.Solved.until))
 	}
 }
 
