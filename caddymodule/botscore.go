@@ -26,12 +26,22 @@ type BotScore struct {
 	Tags []BotTag `json:"tags,omitempty"`
 	// Agents are those that are let in by who they prove to be.
 	Agents []AllowedAgent `json:"agents,omitempty"`
+	// Ranges are lists of addresses.
+	Ranges []BotRanges `json:"ranges,omitempty"`
+	// VerifyCrawlers, if it is there, looks up whether crawlers come from their operators' addresses.
+	VerifyCrawlers *VerifyCrawlers `json:"verify_crawlers,omitempty"`
+	// Honeypots are paths, with * at their end for all that begin so, that nobody links to.
+	Honeypots []string `json:"honeypots,omitempty"`
+	// Pages is how many pages a minute of one client count against it; 0 counts none.
+	Pages int `json:"pages,omitempty"`
 	// Mode is enforce, the default, or shadow.
 	Mode string `json:"mode,omitempty"`
 
 	app        *App
 	allowed    []bot.AllowedAgent
 	challenger *challenger // nil without Challenge
+	ranges     []*botRanges
+	crawlers   *bot.Crawlers // nil without VerifyCrawlers
 }
 
 // BotTag names scores below a bound.
@@ -63,8 +73,28 @@ func (b *BotScore) Provision(ctx caddy.Context) (err error) {
 			return at(b.Challenge.Place, "bot_score: challenge: %w", err)
 		}
 	}
+	for _, list := range b.Ranges {
+		ranges, err := list.load()
+		if err != nil {
+			return at(list.Place, "bot_score: ranges: %w", err)
+		}
+		b.ranges = append(b.ranges, ranges)
+	}
+	if b.VerifyCrawlers != nil {
+		if b.crawlers, err = b.VerifyCrawlers.crawlers(); err != nil {
+			return fmt.Errorf("bot_score: verify_crawlers: %w", err)
+		}
+	}
 	if err := checkMode(b.Mode); err != nil {
 		return fmt.Errorf("bot_score: %w", err)
+	}
+	return nil
+}
+
+// Cleanup ends what was begun for this configuration.
+func (b *BotScore) Cleanup() error {
+	if b.crawlers != nil {
+		b.crawlers.Close()
 	}
 	return nil
 }
@@ -108,7 +138,9 @@ func (b *BotScore) serve(v *visit, w http.ResponseWriter, r *http.Request, next 
 			return err
 		}
 	}
-	return next.ServeHTTP(w, r)
+	err := next.ServeHTTP(w, r)
+	b.answered(v, w, r)
+	return err
 }
 
 // score is what is known of the sender, and makes notes of it.
@@ -122,7 +154,7 @@ func (b *BotScore) score(v *visit, r *http.Request) bot.Result {
 	if v.agent != nil {
 		proven = v.agent.Subject
 	}
-	return bot.Score(signals).Judge(r.UserAgent(), proven, botauth.Claimed(r.Header), b.allowed)
+	return bot.Score(signals).In(b.context(v, r)).Judge(r.UserAgent(), proven, botauth.Claimed(r.Header), b.allowed)
 }
 
 // tag is the name of the lowest bound that a score is below.
@@ -138,5 +170,6 @@ func (b *BotScore) tag(score int) string {
 
 var (
 	_ caddy.Provisioner           = (*BotScore)(nil)
+	_ caddy.CleanerUpper          = (*BotScore)(nil)
 	_ caddyhttp.MiddlewareHandler = (*BotScore)(nil)
 )

@@ -21,6 +21,11 @@ import (
 //			question on|off
 //		}
 //		tag below <score> <name>
+//		ranges datacenter <file...>
+//		ranges crawler <part of its user agents> <file...>
+//		verify_crawlers [<resolver>]
+//		honeypot <path...>
+//		pages <number>
 //		allow_agent <origin> [<part of its user agents>...]
 //		mode enforce|shadow
 //	}
@@ -70,12 +75,31 @@ func (b *BotScore) parseOption(d *caddyfile.Dispenser) (err error) {
 		b.Agents = append(b.Agents, agent)
 	case "mode":
 		b.Mode, err = modeArg(d)
-	case "honeypot", "ranges":
-		return refuseOption(d, option+" of bot_score")
+	case "ranges":
+		list, err := parseRanges(d)
+		if err != nil {
+			return err
+		}
+		b.Ranges = append(b.Ranges, list)
+	case "verify_crawlers":
+		b.VerifyCrawlers, err = parseVerifyCrawlers(d)
+	case "honeypot":
+		paths := d.RemainingArgs()
+		if len(paths) == 0 {
+			return d.ArgErr()
+		}
+		for _, path := range paths {
+			if len(path) < 2 || path[0] != '/' || path[1] == '*' {
+				return d.Errf("honeypot %s: it takes paths that nobody links to, such as /wp-login.php or /.git/*", path)
+			}
+		}
+		b.Honeypots = append(b.Honeypots, paths...)
+	case "pages":
+		b.Pages, err = intArg(d, 10, 250)
 	case "allow", "score":
 		return d.Errf("bot_score has no option %s: say by a matcher before the directive which requests it is about, and by block, challenge and tag what becomes of low scores", option)
 	default:
-		return unknownOption(d, "bot_score", "block, challenge, tag, allow_agent and mode")
+		return unknownOption(d, "bot_score", "block, challenge, tag, ranges, verify_crawlers, honeypot, pages, allow_agent and mode")
 	}
 	return err
 }

@@ -297,7 +297,9 @@ func (v *visit) cf() []byte {
 		JA4         string `json:"ja4,omitempty"`
 	}
 	var m management
-	v.rec.Read(func(e *record.Entry) { m = management{e.Who.BotScore, e.Who.VerifiedAgent != "", e.Who.JA4} })
+	v.rec.Read(func(e *record.Entry) {
+		m = management{e.Who.BotScore, e.Who.VerifiedAgent != "" || e.Who.VerifiedBot != "", e.Who.JA4}
+	})
 	if m.Score == 0 {
 		return []byte(`{}`)
 	}

@@ -127,7 +127,7 @@ func (v *visit) placeholder(key string) (any, bool) {
 		case "bot.score":
 			value = e.Who.BotScore
 		case "bot.verified":
-			value = e.Who.VerifiedAgent != ""
+			value = e.Who.VerifiedAgent != "" || e.Who.VerifiedBot != ""
 		case "bot.ja4":
 			value = e.Who.JA4
 		case "bot.tag":

@@ -32,6 +32,7 @@ type fullRecord struct {
 	Bot           string                  `json:"bot"`
 	BotTag        string                  `json:"bot_tag"`
 	JA4           string                  `json:"ja4"`
+	VerifiedBot   string                  `json:"verified_bot"`
 	VerifiedAgent string                  `json:"verified_agent"`
 	Chain         []record.Hop            `json:"chain"`
 	Budgets       []record.BudgetDecision `json:"budgets"`

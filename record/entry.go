@@ -45,6 +45,7 @@ type Who struct {
 	ClientIP      string   `json:"client_ip,omitempty"`
 	UserAgent     string   `json:"user_agent,omitempty"`
 	VerifiedAgent string   `json:"verified_agent,omitempty"`
+	VerifiedBot   string   `json:"verified_bot,omitempty"` // a crawler at an address of its operator
 	Subject       string   `json:"subject,omitempty"`
 	JA4           string   `json:"ja4,omitempty"`
 	BotScore      int      `json:"bot_score,omitempty"` // 1..99, 0: not computed

@@ -33,6 +33,7 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	addString(enc, "client_ip", e.Who.ClientIP)
 	addString(enc, "user_agent", e.Who.UserAgent)
 	addString(enc, "verified_agent", e.Who.VerifiedAgent)
+	addString(enc, "verified_bot", e.Who.VerifiedBot)
 	addString(enc, "subject", e.Who.Subject)
 	addString(enc, "ja4", e.Who.JA4)
 	if e.Who.BotScore > 0 {
