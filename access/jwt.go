@@ -43,6 +43,7 @@ const (
 	MethodJWT          = "jwt"
 	MethodServiceToken = "service_token"
 	MethodWebBotAuth   = "web_bot_auth"
+	MethodMTLS         = "mtls"
 )
 
 // Identity is who a request comes from.

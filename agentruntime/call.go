@@ -42,6 +42,8 @@ type Entry struct {
 	Name string
 	// Props is ctx.props as a structured clone, nil for an empty object.
 	Props []byte
+	// Access is the JSON of ctx.access, empty where a request comes from nobody that is known.
+	Access []byte
 }
 
 // Close gives up everything that the value holds.

@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -159,11 +160,51 @@ func (r *realm) executionContext(inv *Invocation, entry Entry) *goja.Object {
 				r.throw(err)
 			}
 			return v
+		case "access":
+			return r.access(entry.Access)
 		case "exports":
 			return r.ownExports()
 		}
 		return nil
-	}, "waitUntil", "passThroughOnException", "abort", "props", "exports")
+	}, "waitUntil", "passThroughOnException", "abort", "props", "access", "exports")
+}
+
+// access is ctx.access: who a request comes from, as the gateway verified it, and undefined for nobody. Its members aud and getIdentity are
+// those of Workers (https://developers.cloudflare.com/workers/runtime-apis/context/).
+func (r *realm) access(data []byte) goja.Value {
+	if len(data) == 0 {
+		return goja.Undefined()
+	}
+	var who struct {
+		Audience string          `json:"aud"`
+		Method   string          `json:"method"`
+		Issuer   string          `json:"issuer"`
+		Subject  string          `json:"subject"`
+		Identity json.RawMessage `json:"identity"`
+	}
+	if err := json.Unmarshal(data, &who); err != nil {
+		r.throw(err)
+	}
+	o := r.rt.NewObject()
+	for name, value := range map[string]any{
+		"aud": who.Audience, "method": who.Method, "issuer": who.Issuer, "subject": who.Subject,
+		"getIdentity": r.function("getIdentity", 0, func(r *realm, _ goja.FunctionCall) goja.Value {
+			identity := goja.Value(goja.Undefined())
+			if len(who.Identity) > 0 {
+				v, err := r.parseJSON(string(who.Identity))
+				if err != nil {
+					r.throw(err)
+				}
+				identity = v
+			}
+			return r.resolved(identity)
+		}),
+	} {
+		if err := o.DefineDataProperty(name, r.rt.ToValue(value), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE); err != nil {
+			r.throw(err)
+		}
+	}
+	return o
 }
 
 // waitUntil keeps the invocation from ending until v settles. A rejection is an uncaught exception.

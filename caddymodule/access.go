@@ -34,13 +34,14 @@ type Access struct {
 
 // AccessRule admits identities by what their token claims.
 type AccessRule struct {
-	// Method is jwt, the default, service_token or web_bot_auth.
+	// Method is jwt, the default, service_token, web_bot_auth or mtls.
 	Method string `json:"method,omitempty"`
 	// Subject is the name of the service token, or the origin of the agent; if it is empty, any.
 	Subject string `json:"subject,omitempty"`
-	// Issuer, if it is not empty, must be the token's.
+	// Issuer, if it is not empty, must be the token's or the certificate's.
 	Issuer string `json:"issuer,omitempty"`
-	// Claims are what the token must claim, by name.
+	// Claims are what the token or the certificate must claim, by name. Placeholders in a value are those of the request; what they make
+	// empty fits nothing.
 	Claims map[string]string `json:"claims,omitempty"`
 }
 
@@ -53,6 +54,9 @@ func (r AccessRule) String() string {
 		return strings.TrimSpace(ruleVerifiedAgent + " " + r.Subject)
 	}
 	text := access.MethodJWT
+	if r.Method == access.MethodMTLS {
+		text = r.Method
+	}
 	if r.Issuer != "" {
 		text += " issuer=" + r.Issuer
 	}
@@ -77,9 +81,9 @@ func (a *Access) Provision(ctx caddy.Context) (err error) {
 		switch method {
 		case "":
 			method = access.MethodJWT
-		case access.MethodJWT, access.MethodServiceToken, access.MethodWebBotAuth:
+		case access.MethodJWT, access.MethodServiceToken, access.MethodWebBotAuth, access.MethodMTLS:
 		default:
-			return fmt.Errorf("access: method %s: it is %s, %s or %s", method, access.MethodJWT, access.MethodServiceToken, access.MethodWebBotAuth)
+			return fmt.Errorf("access: method %s: it is %s, %s, %s or %s", method, access.MethodJWT, access.MethodServiceToken, access.MethodWebBotAuth, access.MethodMTLS)
 		}
 		a.rules = append(a.rules, access.Rule{Method: method, Subject: r.Subject, Issuer: r.Issuer, Claims: r.Claims})
 	}
@@ -93,7 +97,10 @@ func (a *Access) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 }
 
 func (a *Access) serve(v *visit, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	by := slices.IndexFunc(a.rules, func(rule access.Rule) bool { return rule.Admits(v.who) || rule.Admits(v.agent) })
+	by := slices.IndexFunc(a.rules, func(rule access.Rule) bool {
+		rule, ok := filled(rule, r)
+		return ok && (rule.Admits(v.who) || rule.Admits(v.agent))
+	})
 	decided := "refuse"
 	if by >= 0 {
 		decided = "allow " + a.Allow[by].String()
@@ -121,12 +128,39 @@ func (a *Access) serve(v *visit, w http.ResponseWriter, r *http.Request, next ca
 	return next.ServeHTTP(w, r)
 }
 
+// filled is a rule with the request's values in the place of placeholders. It is false where one of them makes a value empty.
+func filled(rule access.Rule, r *http.Request) (access.Rule, bool) {
+	var claims map[string]string
+	for name, value := range rule.Claims {
+		if !strings.Contains(value, "{") {
+			continue
+		}
+		repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+		if !ok {
+			return rule, false
+		}
+		text, err := repl.ReplaceOrErr(value, true, true)
+		if err != nil {
+			return rule, false
+		}
+		if claims == nil {
+			claims = maps.Clone(rule.Claims)
+		}
+		claims[name] = text
+	}
+	if claims != nil {
+		rule.Claims = claims
+	}
+	return rule, true
+}
+
 // parseAccess reads the directive.
 //
 //	access {
 //		allow jwt [issuer=<issuer>] [<claim>=<value>...]
 //		allow service_token [<name>]
 //		allow verified_agent [<origin>...]
+//		allow mtls [issuer=<issuer>] [<claim>=<value>...]
 //		mode enforce|shadow
 //	}
 func parseAccess(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
@@ -198,10 +232,10 @@ func parseAccessRule(d *caddyfile.Dispenser, args []string) (r AccessRule, err e
 			r.Subject = args[1]
 		}
 		return r, nil
-	case "mtls":
-		return r, refuseOption(d, "allow "+args[0]+" of access")
+	case access.MethodMTLS:
+		r.Method = access.MethodMTLS
 	default:
-		return r, d.Errf("allow %s: what is allowed is jwt, service_token or verified_agent, for example: allow jwt role=operator", args[0])
+		return r, d.Errf("allow %s: what is allowed is jwt, service_token, verified_agent or mtls, for example: allow jwt role=operator", args[0])
 	}
 	for _, arg := range args[1:] {
 		name, value, err := access.ParseClaim(arg)

@@ -19,7 +19,6 @@ type code interface {
 	Entrypoints() []string
 	Handles(entry, handler string) bool
 	SlowStart() string
-	Fetch(ctx context.Context, host agentruntime.Host, req *agentruntime.Request) invocation
 	FetchAt(ctx context.Context, host agentruntime.Host, entry agentruntime.Entry, req *agentruntime.Request) invocation
 	Call(ctx context.Context, host agentruntime.Host, entry agentruntime.Entry, call agentruntime.Call) invocation
 	Scheduled(ctx context.Context, host agentruntime.Host, cron string, at time.Time) invocation
@@ -50,10 +49,6 @@ type actorCode interface {
 
 // inProcess is code in this process.
 type inProcess struct{ *agentruntime.Agent }
-
-func (c inProcess) Fetch(ctx context.Context, host agentruntime.Host, req *agentruntime.Request) invocation {
-	return c.Agent.Fetch(ctx, host, req)
-}
 
 func (c inProcess) FetchAt(ctx context.Context, host agentruntime.Host, entry agentruntime.Entry, req *agentruntime.Request) invocation {
 	return c.Agent.FetchAt(ctx, host, entry, req)
@@ -99,10 +94,6 @@ func (x inProcessActor) Call(ctx context.Context, host agentruntime.Host, call a
 
 // inCell is code in a process of its own.
 type inCell struct{ *cell.Agent }
-
-func (c inCell) Fetch(ctx context.Context, host agentruntime.Host, req *agentruntime.Request) invocation {
-	return c.Agent.Fetch(ctx, host, req)
-}
 
 func (c inCell) FetchAt(ctx context.Context, host agentruntime.Host, entry agentruntime.Entry, req *agentruntime.Request) invocation {
 	return c.Agent.FetchAt(ctx, host, entry, req)

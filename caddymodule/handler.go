@@ -109,18 +109,18 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	gone := context.AfterFunc(r.Context(), cancel)
 	host := &host{rel: rel, rec: v.rec, origin: &origin{next: next, request: r}, leases: new(leases)}
 	v.rec.Hold()
-	in := h.incoming(v, r)
+	in, entry := h.incoming(v, r), agentruntime.Entry{Access: v.access()}
 	body := &measuredBody{ReadCloser: in.Body, left: rel.bodyLimit()}
 	if in.Body != nil {
 		in.Body = body
 	}
-	inv := rel.agent.Fetch(ctx, host, in)
+	inv := rel.agent.FetchAt(ctx, host, entry, in)
 	if repeatable(r, in) {
 		// Its process ended for another's fault. Nothing was answered, and asking again is what a client would do (RFC 9110,
 		// section 9.2.2).
 		if _, err := inv.Response(); errors.Is(err, cell.ErrEnded) {
 			finish(v.rec, inv.Wait(), false)
-			inv = rel.agent.Fetch(ctx, host, in)
+			inv = rel.agent.FetchAt(ctx, host, entry, in)
 		}
 	}
 	whole := false

@@ -35,11 +35,14 @@ type Identity struct {
 	ServiceTokens map[string]string `json:"service_tokens,omitempty"`
 	// WebBotAuth, if it is there, believes agents that sign their requests.
 	WebBotAuth *WebBotAuth `json:"web_bot_auth,omitempty"`
+	// MTLS, if it is there, believes client certificates.
+	MTLS *MTLS `json:"mtls,omitempty"`
 
-	app       *App
-	verifiers map[string]*access.Verifier // by issuer
-	tokens    access.ServiceTokens
-	agents    *botauth.Verifier // nil without WebBotAuth
+	app          *App
+	verifiers    map[string]*access.Verifier // by issuer
+	tokens       access.ServiceTokens
+	agents       *botauth.Verifier    // nil without WebBotAuth
+	certificates *access.Certificates // nil without MTLS
 }
 
 // JWTIssuer is an issuer of JSON Web Tokens.
@@ -85,6 +88,11 @@ func (i *Identity) Provision(ctx caddy.Context) error {
 	if i.WebBotAuth != nil {
 		if i.agents, err = i.WebBotAuth.verifier(); err != nil {
 			return at(i.WebBotAuth.Place, "identity: web_bot_auth: %w", err)
+		}
+	}
+	if i.MTLS != nil {
+		if i.certificates, err = i.MTLS.certificates(); err != nil {
+			return at(i.MTLS.Place, "identity: mtls: %w", err)
 		}
 	}
 	return nil
@@ -231,15 +239,17 @@ func (i *Identity) identify(v *visit, r *http.Request) {
 			return
 		}
 	}
-	if len(i.verifiers) == 0 {
-		return
-	}
-	for _, token := range tokens(r) {
-		who, err := i.verify(r.Context(), token)
-		if v.identified(access.MethodJWT, who, err) {
-			return
+	if len(i.verifiers) > 0 {
+		for _, token := range tokens(r) {
+			who, err := i.verify(r.Context(), token)
+			if v.identified(access.MethodJWT, who, err) {
+				return
+			}
+			v.badToken = true
 		}
-		v.badToken = true
+	}
+	if i.certificates != nil {
+		i.identifyCertificate(v, r)
 	}
 }
 
@@ -305,6 +315,10 @@ func tokens(r *http.Request) (list []string) {
 //			agents <origin...>
 //			allow_ip <prefix...>
 //		}
+//		mtls {
+//			ca <file...>
+//			fingerprint <sha256...>
+//		}
 //	}
 func parseIdentity(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
@@ -334,12 +348,18 @@ func parseIdentity(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 				return nil, err
 			}
 		case "mtls":
-			return nil, refuseOption(d, d.Val()+" of identity")
+			if i.MTLS != nil {
+				return nil, d.Err("mtls is there already; one holds for all certificates")
+			}
+			var err error
+			if i.MTLS, err = parseMTLS(d); err != nil {
+				return nil, err
+			}
 		default:
-			return nil, unknownOption(d, "identity", "jwt, service_token and web_bot_auth")
+			return nil, unknownOption(d, "identity", "jwt, service_token, web_bot_auth and mtls")
 		}
 	}
-	if len(i.JWT) == 0 && len(i.ServiceTokens) == 0 && i.WebBotAuth == nil {
+	if len(i.JWT) == 0 && len(i.ServiceTokens) == 0 && i.WebBotAuth == nil && i.MTLS == nil {
 		return nil, d.Err("identity knows nobody; add an issuer, for example: jwt https://id.example.com")
 	}
 	return i, nil

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -165,6 +166,32 @@ func (v *visit) claim(name string) string {
 		return ""
 	}
 	text, _ := access.ClaimText(v.who.Claims[name])
+	return text
+}
+
+// access is the JSON of the code's ctx.access; nil for nobody.
+func (v *visit) access() []byte {
+	who := v.who
+	if who == nil {
+		who = v.agent
+	}
+	if who == nil {
+		return nil
+	}
+	audience, _ := who.Claims["aud"].(string)
+	if list, ok := who.Claims["aud"].([]any); ok && len(list) > 0 {
+		audience, _ = list[0].(string)
+	}
+	text, err := json.Marshal(struct {
+		Audience string         `json:"aud"`
+		Method   string         `json:"method"`
+		Issuer   string         `json:"issuer"`
+		Subject  string         `json:"subject"`
+		Identity map[string]any `json:"identity,omitempty"`
+	}{audience, who.Method, who.Issuer, who.Subject, who.Claims})
+	if err != nil {
+		return nil // claims came from JSON, or are texts
+	}
 	return text
 }
 

@@ -18,7 +18,9 @@ func secureSite(global, block string) string {
 	return strings.Replace(text, "http://127.0.0.1:{{site}} {\n", "https://localhost:{{site}} {\ntls internal\n", 1)
 }
 
-func (s *server) secureURL(path string) string { return fmt.Sprintf("https://localhost:%d%s", s.port, path) }
+func (s *server) secureURL(path string) string {
+	return fmt.Sprintf("https://localhost:%d%s", s.port, path)
+}
 
 // newSecureClient is a Go program that speaks TLS to the server. It gives up on no certificate, and its connections are its own.
 func newSecureClient(t *testing.T) *http.Client {

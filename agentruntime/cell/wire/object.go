@@ -463,8 +463,9 @@ func (d *Decoder) Call(c *Conn) agentruntime.Call {
 func (e *Encoder) Entry(x agentruntime.Entry) {
 	e.String(x.Name)
 	e.Bytes(x.Props)
+	e.Bytes(x.Access)
 }
 
 func (d *Decoder) Entry() agentruntime.Entry {
-	return agentruntime.Entry{Name: d.String(), Props: d.Bytes()}
+	return agentruntime.Entry{Name: d.String(), Props: d.Bytes(), Access: d.Bytes()}
 }
