@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-edge/gatehouse/egress"
 	"github.com/gatehouse-edge/gatehouse/secrets"
 )
 
@@ -45,8 +46,9 @@ type App struct {
 
 	// agents is changed while the configuration is provisioned and only read after.
 	agents map[string]*agent
-	ready  chan struct{}  // closed when Start has ended
-	pooled []func() error // gives back what this configuration took from pools
+	feeds  map[string]*egress.Feed // the blocklists of egress policies, by the policies' names
+	ready  chan struct{}           // closed when Start has ended
+	pooled []func() error          // gives back what this configuration took from pools
 }
 
 // StoreConfig says where durable state lives.
@@ -86,7 +88,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // beside a running server: files, policies, secrets, and that every agent's code builds and runs.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger = ctx, ctx.Logger()
-	a.agents, a.ready = map[string]*agent{}, make(chan struct{})
+	a.agents, a.feeds, a.ready = map[string]*agent{}, map[string]*egress.Feed{}, make(chan struct{})
 	store, err := a.storage()
 	if err != nil {
 		return err
@@ -112,7 +114,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 		a.logger.Warn("analytics: another retention takes effect when the server starts anew", zap.String("path", path))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Egress)) {
-		p, err := a.Egress[name].policy(name)
+		c := a.Egress[name]
+		if len(c.Blocklist) > 0 {
+			if a.feeds[name], err = a.takeFeed(c.Blocklist); err != nil {
+				return at(c.Place, "egress %s: %w", name, err)
+			}
+		}
+		p, err := c.policy(name, a.feeds[name])
 		if err != nil {
 			return err
 		}

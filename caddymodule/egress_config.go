@@ -19,6 +19,10 @@ type EgressConfig struct {
 	AllowIP []string `json:"allow_ip,omitempty"`
 	// Deny are hosts that are refused with their subdomains, whatever Allow says.
 	Deny []string `json:"deny,omitempty"`
+	// DenyIP are address prefixes that are never dialled, whatever AllowIP says.
+	DenyIP []string `json:"deny_ip,omitempty"`
+	// Blocklist are files with names and addresses that are refused, whatever Allow and AllowIP say. They are read anew when they change.
+	Blocklist []string `json:"blocklist,omitempty"`
 	// Redirects is how many redirects a request may follow; default 5, at least 1.
 	Redirects int `json:"redirects,omitempty"`
 	// NoRedirects refuses to follow any.
@@ -39,10 +43,11 @@ type EgressRule struct {
 	Paths   []string `json:"paths,omitempty"`
 }
 
-// policy makes the policy of that name.
-func (c *EgressConfig) policy(name string) (*egress.Policy, error) {
+// policy makes the policy of that name. block is its blocklist, nil for none.
+func (c *EgressConfig) policy(name string, block *egress.Feed) (*egress.Policy, error) {
 	cfg := egress.Config{
 		Name:        name,
+		Block:       block,
 		Deny:        c.Deny,
 		Redirects:   c.Redirects,
 		MaxResponse: c.Response,
@@ -66,11 +71,37 @@ func (c *EgressConfig) policy(name string) (*egress.Policy, error) {
 		}
 		cfg.AllowIP = append(cfg.AllowIP, p)
 	}
+	for _, s := range c.DenyIP {
+		list, err := parseDenyIP(s)
+		if err != nil {
+			return nil, at(c.Place, "egress %s: deny_ip: %w", name, err)
+		}
+		cfg.DenyIP = append(cfg.DenyIP, list...)
+	}
 	p, err := egress.New(cfg)
 	if err != nil {
 		return nil, at(c.Place, "%w", err)
 	}
 	return p, nil
+}
+
+// deniedNames are groups of addresses that deny_ip knows by name (RFC 1918, RFC 4193, RFC 3927, RFC 4291).
+var deniedNames = map[string][]netip.Prefix{
+	"private":    {netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fc00::/7")},
+	"link_local": {netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10")},
+	"loopback":   {netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+}
+
+// parseDenyIP reads a prefix, an address, or the name of a group of them.
+func parseDenyIP(s string) ([]netip.Prefix, error) {
+	if list, ok := deniedNames[s]; ok {
+		return list, nil
+	}
+	p, err := parsePrefix(s)
+	if err != nil {
+		return nil, fmt.Errorf("%w, or private, link_local or loopback", err)
+	}
+	return []netip.Prefix{p}, nil
 }
 
 // parsePrefix reads a prefix, or an address as the prefix that holds it alone.
@@ -94,6 +125,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 //		}
 //		allow_ip <prefix...>
 //		deny <host...>
+//		deny_ip <prefix...>
+//		blocklist <file...>
 //		redirects <number>
 //		response <size>
 //		timeout <duration>
@@ -130,6 +163,23 @@ func parseEgress(d *caddyfile.Dispenser) (string, *EgressConfig, error) {
 				return "", nil, d.ArgErr()
 			}
 			c.Deny = append(c.Deny, args...)
+		case "deny_ip":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return "", nil, d.ArgErr()
+			}
+			for _, a := range args {
+				if _, err := parseDenyIP(a); err != nil {
+					return "", nil, d.WrapErr(err)
+				}
+			}
+			c.DenyIP = append(c.DenyIP, args...)
+		case "blocklist":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return "", nil, d.ArgErr()
+			}
+			c.Blocklist = append(c.Blocklist, args...)
 		case "redirects":
 			if c.Redirects, err = intArg(d, 0, 20); err != nil {
 				return "", nil, err
@@ -151,10 +201,10 @@ func parseEgress(d *caddyfile.Dispenser) (string, *EgressConfig, error) {
 			if mode != "enforce" {
 				return "", nil, refuseOption(d, "mode "+mode+" of egress")
 			}
-		case "blocklist", "dlp", "waf", "budget", "inject", "deny_ip", "limits", "hold", "sign":
+		case "dlp", "waf", "budget", "inject", "limits", "hold", "sign":
 			return "", nil, refuseOption(d, d.Val()+" of egress")
 		default:
-			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, redirects, response, timeout, mode")
+			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, deny_ip, blocklist, redirects, response, timeout, mode")
 		}
 	}
 	return name, c, nil

@@ -69,6 +69,9 @@ func classify(addr netip.Addr) string {
 type addressSet struct {
 	allow []netip.Prefix
 	deny  []netip.Addr // unmapped
+	// denyPrefixes are unmapped.
+	denyPrefixes []netip.Prefix
+	block        *Feed
 }
 
 // refuse says why addr may not be dialled, as a clause, or returns "" when it
@@ -84,6 +87,14 @@ func (s *addressSet) refuse(addr netip.Addr) (reason string) {
 			// The rule's text would tell agent code the address.
 			return "the host's address is denied"
 		}
+	}
+	for _, prefix := range s.denyPrefixes {
+		if prefix.Contains(addr.Unmap()) {
+			return "the host's address is denied"
+		}
+	}
+	if s.block.addr(addr) {
+		return "the host's address is in a blocklist"
 	}
 	class := classify(addr)
 	if class == "" {

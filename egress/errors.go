@@ -39,6 +39,7 @@ const (
 	RuleMethod    = "method"
 	RuleHeader    = "header"
 	RuleAddress   = "address"
+	RuleBlocklist = "blocklist"
 	RuleRedirects = "redirects"
 	RuleRequest   = "request"
 	RuleResponse  = "response"

@@ -48,9 +48,10 @@ func (h *hop) send() (*http.Response, error) {
 		return nil, err
 	}
 	x.body = nil // the transport closes it from here on
-	var via http.RoundTripper = p.transport
+	pools := p.pools()
+	var via http.RoundTripper = pools.secure
 	if h.target.scheme == "http" && !x.opt.WebSocket {
-		via = p.plain
+		via = pools.plain
 	}
 	resp, err := via.RoundTrip(out)
 	if err != nil {

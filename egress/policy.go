@@ -54,6 +54,10 @@ type Config struct {
 	// Deny are names that are refused with their subdomains, and IP addresses
 	// that are never dialled. They win over Allow and AllowIP.
 	Deny []string
+	// DenyIP are prefixes whose addresses are never dialled. They win over AllowIP.
+	DenyIP []netip.Prefix
+	// Block is a list of names and addresses that are refused; nil for none. It wins over Allow and AllowIP.
+	Block *Feed
 	// Redirects is how many redirects one request may follow. 0 means
 	// DefaultRedirects, NoRedirects none.
 	Redirects int
@@ -88,8 +92,8 @@ type Policy struct {
 	maxRequest  int64 // negative: unlimited
 	maxResponse int64 // negative: unlimited
 	timeout     time.Duration
-	transport   *http.Transport
-	plain       *plainTransport
+	block       *Feed
+	kept        atomic.Pointer[pools]
 	dialer      *dialer
 	roots       *x509.CertPool
 	closed      atomic.Bool
@@ -107,7 +111,14 @@ func New(config Config) (*Policy, error) {
 	if err != nil {
 		return fail(err)
 	}
-	addresses := &addressSet{deny: denied}
+	rules.block = config.Block
+	addresses := &addressSet{deny: denied, block: config.Block}
+	for _, prefix := range config.DenyIP {
+		if !prefix.IsValid() {
+			return fail(fmt.Errorf("deny_ip %q: the prefix is not valid", prefix))
+		}
+		addresses.denyPrefixes = append(addresses.denyPrefixes, unmapped(prefix))
+	}
 	for _, prefix := range config.AllowIP {
 		if !prefix.IsValid() {
 			return fail(fmt.Errorf("allow_ip %q: the prefix is not valid", prefix))
@@ -132,9 +143,40 @@ func New(config Config) (*Policy, error) {
 		timeout:     orDefault(config.Timeout, DefaultTimeout),
 	}
 	p.dialer, p.roots = newDialer(config, addresses), config.Roots
-	p.transport = newTransport(config, p.dialer)
-	p.plain = &plainTransport{dial: p.dialer.DialContext}
+	p.block = config.Block
+	p.kept.Store(p.newPools())
 	return p, nil
+}
+
+// pools are the connections that wait for their next request. Their addresses were decided when they were opened, by the blocklist of that
+// time.
+type pools struct {
+	secure *http.Transport
+	plain  *plainTransport
+	block  *Blocklist
+}
+
+func (p *Policy) newPools() *pools {
+	return &pools{newTransport(p.roots, p.dialer), &plainTransport{dial: p.dialer.DialContext}, p.block.blocked()}
+}
+
+// pools are those of the blocklist as it is now: when it has changed, no connection of before serves a request that begins.
+func (p *Policy) pools() *pools {
+	now := p.kept.Load()
+	if now.block == p.block.blocked() {
+		return now
+	}
+	next := p.newPools()
+	if !p.kept.CompareAndSwap(now, next) {
+		return p.kept.Load()
+	}
+	now.close()
+	return next
+}
+
+func (l *pools) close() {
+	l.secure.CloseIdleConnections()
+	l.plain.idle.close()
 }
 
 func newDialer(config Config, addresses *addressSet) *dialer {
@@ -150,11 +192,11 @@ func newDialer(config Config, addresses *addressSet) *dialer {
 
 // newTransport makes the policy's own connection pool. Proxies of the
 // environment are not consulted: they would dial in our place.
-func newTransport(config Config, d *dialer) *http.Transport {
+func newTransport(roots *x509.CertPool, d *dialer) *http.Transport {
 	return &http.Transport{
 		Proxy:                  nil,
 		DialContext:            d.DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    dialTimeout,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    maxIdlePerHost,
@@ -176,12 +218,11 @@ func (p *Policy) Name() string {
 // or that still come from work begun before a reload, are served, each on a
 // connection of its own that is closed after it.
 func (p *Policy) Close() {
-	if p == nil || p.transport == nil {
+	if p == nil || p.dialer == nil {
 		return
 	}
 	p.closed.Store(true)
-	p.transport.CloseIdleConnections()
-	p.plain.idle.close()
+	p.kept.Load().close()
 }
 
 func orDefault[T int | int64 | time.Duration](value, fallback T) T {

@@ -61,7 +61,7 @@ func (p *Policy) Do(ctx context.Context, req *http.Request, opt Options) (*Resul
 	}
 	x := &exchange{policy: p, opt: opt, method: normalMethod(req.Method), url: req.URL,
 		header: req.Header, body: body, getBody: req.GetBody, length: req.ContentLength, hadBody: body != nil}
-	if p == nil || p.transport == nil {
+	if p == nil || p.dialer == nil {
 		x.policy = None
 		x.closeBody()
 		h := x.newHop()

@@ -57,6 +57,7 @@ type ruleSet struct {
 	exact  map[string][]*rule // by normalised host
 	suffix map[string][]*rule // by normalised parent name
 	deny   map[string]bool    // names; their subdomains are included
+	block  *Feed
 }
 
 func newRuleSet(rules []Rule, deny []string) (*ruleSet, []netip.Addr, error) {
@@ -141,6 +142,9 @@ func (s *ruleSet) decide(t target, method string) verdict {
 			if s.deny[name] {
 				return verdict{rule: "deny " + name, reason: "the host is denied"}
 			}
+		}
+		if s.block.name(t.host) {
+			return verdict{rule: RuleBlocklist, reason: "the host is in a blocklist"}
 		}
 	}
 	nearest := verdict{rule: RuleDefault, reason: "no allow rule names the host"}
