@@ -72,8 +72,8 @@ func (s *server) honest(during time.Duration) times {
 	return all
 }
 
-// slowAttack is what a process of its own does to the server, so that its work is not the honest clients'. It is also told to be nice: an
-// attacker's processor is not the server's.
+// slowAttack is what a process of its own does to the server, so that its work is not the honest clients'. It runs when nothing else wants
+// a processor (SCHED_IDLE), since an attacker's processor is not the server's.
 type slowAttack struct {
 	Port     int
 	Slow     int
@@ -144,7 +144,7 @@ func (s *server) attackAs(n flood) (stop func() attackEnd) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command("nice", "-n", "10", os.Args[0])
+	cmd := exec.Command("chrt", "--idle", "0", os.Args[0])
 	cmd.Env, cmd.Stderr = append(os.Environ(), "GATEHOUSE_HELPER="+string(task)), os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

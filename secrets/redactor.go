@@ -29,6 +29,8 @@ const gramBytes = 4
 type Redactor struct {
 	grams map[uint32][]pattern // by first gramBytes bytes; longest first
 	bits  [1 << 10]uint64      // a bit for each hash of a gram, to skip most positions
+	// longest is the length of the longest pattern.
+	longest int
 }
 
 type pattern struct {
@@ -53,6 +55,7 @@ func NewRedactor(values map[string]Value) *Redactor {
 			seen[form] = true
 			g := gramAt(form, 0)
 			r.grams[g] = append(r.grams[g], pattern{text: form, mark: fmt.Sprintf("[redacted:%s]", name)})
+			r.longest = max(r.longest, len(form))
 			h := gramHash(g)
 			r.bits[h>>6] |= 1 << (h & 63)
 		}
@@ -100,22 +103,15 @@ func redact[T string | []byte](r *Redactor, s T) (out []byte, changed bool) {
 		if end > 0 && i >= end {
 			flush()
 		}
-		g := gramAt(s, i)
-		h := gramHash(g)
-		if r.bits[h>>6]&(1<<(h&63)) == 0 {
+		p := find(r, s, i)
+		if p == nil {
 			continue
 		}
-		for _, p := range r.grams[g] {
-			if len(s)-i < len(p.text) || string(s[i:i+len(p.text)]) != p.text {
-				continue
-			}
-			if end == 0 {
-				out, mark = append(out, s[copied:i]...), p.mark
-			}
-			end = max(end, i+len(p.text))
-			changed = true
-			break // the longest at this place
+		if end == 0 {
+			out, mark = append(out, s[copied:i]...), p.mark
 		}
+		end = max(end, i+len(p.text))
+		changed = true
 	}
 	if !changed {
 		return nil, false
@@ -124,6 +120,23 @@ func redact[T string | []byte](r *Redactor, s T) (out []byte, changed bool) {
 		flush()
 	}
 	return append(out, s[copied:]...), true
+}
+
+// find is the longest pattern that s has at a place; nil for none.
+func find[T string | []byte](r *Redactor, s T, i int) *pattern {
+	g := gramAt(s, i)
+	h := gramHash(g)
+	if r.bits[h>>6]&(1<<(h&63)) == 0 {
+		return nil
+	}
+	patterns := r.grams[g]
+	for j := range patterns {
+		p := &patterns[j]
+		if len(s)-i >= len(p.text) && string(s[i:i+len(p.text)]) == p.text {
+			return p
+		}
+	}
+	return nil
 }
 
 func gramAt[T string | []byte](s T, i int) uint32 {
