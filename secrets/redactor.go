@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"cmp"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -22,48 +23,130 @@ const gramBytes = 4
 // "[redacted:NAME]". It finds a value as it is, in base64 (standard and URL
 // alphabet, at any alignment, so also within the credentials of Basic
 // authentication), in hex of either case, URL-encoded (query, path and
-// encodeURIComponent forms, escapes of either case) and as JSON escapes it.
-// Values shorter than MinRedacted bytes are not searched for. Occurrences that
-// overlap are struck out as one. Immutable and safe for concurrent use; a nil
-// Redactor changes nothing.
+// encodeURIComponent forms, escapes of either case), as JSON escapes it, and in
+// any of these in base64, hex or URL-encoded once more. Values shorter than
+// MinRedacted bytes are not searched for. Occurrences that overlap are struck
+// out as one. Immutable and safe for concurrent use; a nil Redactor changes
+// nothing.
 type Redactor struct {
+	*patterns
+	among  map[string]bool // names that the search is about; nil for all
+	except bool            // among are the names that it is not about
+}
+
+// patterns are the spellings of all values.
+type patterns struct {
 	grams map[uint32][]pattern // by first gramBytes bytes; longest first
-	bits  [1 << 10]uint64      // a bit for each hash of a gram, to skip most positions
+	bits  [1 << 12]uint64      // a bit for each hash of a gram, to skip most positions
 	// longest is the length of the longest pattern.
 	longest int
+	host    map[string][]string // the spellings that survive in the name of a host, and the names of their secrets
 }
 
 type pattern struct {
-	text string
-	mark string
+	text  string
+	names []string // of the secrets it is a spelling of, sorted
+	mark  string
 }
 
 // NewRedactor makes a Redactor of the values, keyed by secret name.
 func NewRedactor(values map[string]Value) *Redactor {
-	r := &Redactor{grams: map[uint32][]pattern{}}
+	r := &Redactor{patterns: &patterns{grams: map[uint32][]pattern{}, host: map[string][]string{}}}
 	names := make([]string, 0, len(values))
 	for name := range values {
 		names = append(names, name)
 	}
 	slices.Sort(names) // of two names with one value the first is shown
-	seen := map[string]bool{}
+	spelled := map[string][]string{}
 	for _, name := range names {
-		for _, form := range forms(values[name].Reveal()) {
-			if len(form) < MinRedacted || seen[form] {
-				continue
+		value := values[name].Reveal()
+		for _, form := range forms(value) {
+			if known := spelled[form]; len(form) >= MinRedacted && !slices.Contains(known, name) {
+				spelled[form] = append(known, name)
 			}
-			seen[form] = true
-			g := gramAt(form, 0)
-			r.grams[g] = append(r.grams[g], pattern{text: form, mark: fmt.Sprintf("[redacted:%s]", name)})
-			r.longest = max(r.longest, len(form))
-			h := gramHash(g)
-			r.bits[h>>6] |= 1 << (h & 63)
+		}
+		for _, form := range hostForms(value) {
+			r.host[form] = append(r.host[form], name)
 		}
 	}
-	for _, patterns := range r.grams {
-		slices.SortStableFunc(patterns, func(a, b pattern) int { return cmp.Compare(len(b.text), len(a.text)) })
+	for form, names := range spelled {
+		g := gramAt(form, 0)
+		r.grams[g] = append(r.grams[g], pattern{text: form, names: names, mark: fmt.Sprintf("[redacted:%s]", names[0])})
+		r.longest = max(r.longest, len(form))
+		h := gramHash(g)
+		r.bits[h>>6] |= 1 << (h & 63)
+	}
+	for _, list := range r.grams {
+		slices.SortFunc(list, func(a, b pattern) int {
+			return cmp.Or(cmp.Compare(len(b.text), len(a.text)), strings.Compare(a.text, b.text))
+		})
 	}
 	return r
+}
+
+// Only is the Redactor of those names alone.
+func (r *Redactor) Only(names ...string) *Redactor { return r.view(names, false) }
+
+// Except is the Redactor without the values of those names, also where others have the same value.
+func (r *Redactor) Except(names ...string) *Redactor { return r.view(names, true) }
+
+func (r *Redactor) view(names []string, except bool) *Redactor {
+	if r.Empty() || except && len(names) == 0 {
+		return r
+	}
+	v := &Redactor{patterns: r.patterns, among: map[string]bool{}, except: except}
+	for _, name := range names {
+		v.among[name] = true
+	}
+	return v
+}
+
+// about tells whether the search is about a value that has these names.
+func (r *Redactor) about(names []string) bool {
+	return r.among == nil || slices.ContainsFunc(names, func(name string) bool { return r.among[name] }) != r.except
+}
+
+// Longest is the length of the longest text that is searched for, in bytes.
+func (r *Redactor) Longest() int {
+	if r.Empty() {
+		return 0
+	}
+	return r.longest
+}
+
+// Next finds the first occurrence in b that begins at from or after it and before to: where it begins, how long it is, and the name of its
+// secret. The length is 0 when there is none.
+func (r *Redactor) Next(b []byte, from, to int) (at, length int, name string) {
+	if r.Empty() {
+		return 0, 0, ""
+	}
+	last := min(to, len(b)-gramBytes+1)
+	bits := &r.bits
+	for i := from; i < last; i++ {
+		if h := gramHash(gramAt(b, i)); bits[h>>6]&(1<<(h&63)) == 0 {
+			continue
+		}
+		if p := find(r, b, i); p != nil {
+			return i, len(p.text), p.names[0]
+		}
+	}
+	return 0, 0, ""
+}
+
+// InHost finds a secret in the name of a host, where upper case is lost and labels are cut at dots: the name of the secret, empty for none.
+func (r *Redactor) InHost(host string) string {
+	if r.Empty() {
+		return ""
+	}
+	host = strings.ToLower(host)
+	for _, text := range []string{host, strings.ReplaceAll(host, ".", "")} {
+		for form, names := range r.host {
+			if strings.Contains(text, form) && r.about(names) {
+				return names[0]
+			}
+		}
+	}
+	return ""
 }
 
 // Redact returns s without the secrets; s itself when it has none.
@@ -86,7 +169,7 @@ func (r *Redactor) RedactBytes(b []byte) []byte {
 }
 
 // Empty tells whether the Redactor knows no value and changes nothing.
-func (r *Redactor) Empty() bool { return r == nil || len(r.grams) == 0 }
+func (r *Redactor) Empty() bool { return r == nil || r.patterns == nil || len(r.grams) == 0 }
 
 func redact[T string | []byte](r *Redactor, s T) (out []byte, changed bool) {
 	if r.Empty() {
@@ -129,10 +212,10 @@ func find[T string | []byte](r *Redactor, s T, i int) *pattern {
 	if r.bits[h>>6]&(1<<(h&63)) == 0 {
 		return nil
 	}
-	patterns := r.grams[g]
-	for j := range patterns {
-		p := &patterns[j]
-		if len(s)-i >= len(p.text) && string(s[i:i+len(p.text)]) == p.text {
+	list := r.grams[g]
+	for j := range list {
+		p := &list[j]
+		if len(s)-i >= len(p.text) && string(s[i:i+len(p.text)]) == p.text && r.about(p.names) {
 			return p
 		}
 	}
@@ -143,34 +226,65 @@ func gramAt[T string | []byte](s T, i int) uint32 {
 	return uint32(s[i]) | uint32(s[i+1])<<8 | uint32(s[i+2])<<16 | uint32(s[i+3])<<24
 }
 
-// gramHash spreads a gram over 16 bits (Fibonacci hashing).
-func gramHash(g uint32) uint32 { return (g * 2654435769) >> 16 }
+// gramHash spreads a gram over 18 bits (Fibonacci hashing).
+func gramHash(g uint32) uint32 { return (g * 2654435769) >> 14 }
 
-// forms lists the spellings of a value that are searched for.
+// forms lists the spellings of a value that are searched for: encoded once, and twice.
 func forms(value string) []string {
 	if len(value) < MinRedacted {
 		return nil
 	}
-	out := []string{value, strings.ToUpper(hex.EncodeToString([]byte(value))), hex.EncodeToString([]byte(value))}
-	for shift := range 3 {
-		core := base64Core(value, shift)
-		out = append(out, core, strings.NewReplacer("+", "-", "/", "_").Replace(core))
-	}
-	component := strings.ReplaceAll(url.QueryEscape(value), "+", "%20")
-	// encodeURIComponent leaves these as they are (ECMA-262, encodeURIComponent).
-	loose := strings.NewReplacer("%21", "!", "%27", "'", "%28", "(", "%29", ")", "%2A", "*").Replace(component)
-	for _, escaped := range []string{url.QueryEscape(value), url.PathEscape(value), component, loose} {
-		out = append(out, escaped, lowerEscapes(escaped))
-	}
+	once := encodings(value)
 	if quoted, err := json.Marshal(value); err == nil {
-		out = append(out, string(quoted[1:len(quoted)-1]))
+		once = append(once, string(quoted[1:len(quoted)-1]))
 	}
 	var plain strings.Builder
 	enc := json.NewEncoder(&plain)
 	enc.SetEscapeHTML(false)
 	if enc.Encode(value) == nil {
 		quoted := strings.TrimSuffix(plain.String(), "\n")
-		out = append(out, quoted[1:len(quoted)-1])
+		once = append(once, quoted[1:len(quoted)-1])
+	}
+	slices.Sort(once)
+	once = slices.Compact(once)
+	out := append([]string{value}, once...)
+	for _, form := range once {
+		if len(form) >= MinRedacted {
+			out = append(out, encodings(form)...)
+		}
+	}
+	return out
+}
+
+// encodings are a text in hex, in base64 and URL-encoded.
+func encodings(text string) []string {
+	out := []string{text, strings.ToUpper(hex.EncodeToString([]byte(text))), hex.EncodeToString([]byte(text))}
+	for shift := range 3 {
+		core := base64Core(text, shift)
+		out = append(out, core, strings.NewReplacer("+", "-", "/", "_").Replace(core))
+	}
+	component := strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
+	// encodeURIComponent leaves these as they are (ECMA-262, encodeURIComponent).
+	loose := strings.NewReplacer("%21", "!", "%27", "'", "%28", "(", "%29", ")", "%2A", "*").Replace(component)
+	for _, escaped := range []string{url.QueryEscape(text), url.PathEscape(text), component, loose} {
+		out = append(out, escaped, lowerEscapes(escaped))
+	}
+	return out
+}
+
+// hostForms are the spellings of a value as the name of a host keeps them: in lower case, as it is, in hex, base32 and base64.
+func hostForms(value string) []string {
+	if len(value) < MinRedacted {
+		return nil
+	}
+	out := []string{strings.ToLower(value), hex.EncodeToString([]byte(value))}
+	for shift := range 3 {
+		out = append(out, strings.ToLower(strings.NewReplacer("+", "-", "/", "_").Replace(base64Core(value, shift))))
+	}
+	for shift := range 5 {
+		padded := append(make([]byte, shift), value...)
+		encoded := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(padded)
+		out = append(out, strings.ToLower(encoded[(shift*8+4)/5:len(padded)*8/5]))
 	}
 	return out
 }

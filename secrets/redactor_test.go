@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -131,5 +132,65 @@ func BenchmarkRedact(b *testing.B) {
 	b.SetBytes(int64(len(line)))
 	for b.Loop() {
 		r.Redact(line)
+	}
+}
+
+// TestForms finds values that are encoded twice, and those in the name of a host.
+func TestForms(t *testing.T) {
+	value := "sk-Live/12+34==Xy"
+	r := NewRedactor(map[string]Value{"a": NewValue(value), "b": NewValue("another-value")})
+	encode := map[string]func(string) string{
+		"base64":    func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+		"base64url": func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+		"hex":       func(s string) string { return hex.EncodeToString([]byte(s)) },
+		"url":       url.QueryEscape,
+	}
+	for first, f := range encode {
+		for second, g := range encode {
+			for _, before := range []string{"", "x", "xy"} {
+				for _, between := range []string{"", "x", "xy"} {
+					text := g(between + f(before+value+" and more") + " and more")
+					if got, n, name := r.Next([]byte(text), 0, len(text)); n == 0 || name != "a" {
+						t.Errorf("%s in %s, after %d and %d bytes: found %d bytes of %q at %d in %s", first, second, len(before), len(between), n, name, got, text)
+					}
+				}
+			}
+		}
+	}
+	lower := func(s string) string { return strings.ToLower(s) }
+	for _, host := range []string{
+		lower(hex.EncodeToString([]byte(value)))[:30] + "." + lower(hex.EncodeToString([]byte(value)))[30:] + ".evil.example",
+		lower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte("ab"+value))) + ".evil.example",
+		"x" + lower(base64.RawURLEncoding.EncodeToString([]byte(value))) + ".evil.example",
+		"ANOTHER-value.evil.example",
+	} {
+		if r.InHost(host) == "" {
+			t.Errorf("nothing found in %s", host)
+		}
+	}
+	if got := r.InHost("api.example.com"); got != "" {
+		t.Errorf("%s found in a plain host", got)
+	}
+}
+
+// TestViews searches for some of the values.
+func TestViews(t *testing.T) {
+	r := NewRedactor(map[string]Value{"a": NewValue("value-of-a"), "b": NewValue("value-of-b"), "twin": NewValue("value-of-b")})
+	text := "value-of-a, value-of-b"
+	for _, test := range []struct {
+		view *Redactor
+		want string
+	}{
+		{r.Only("a"), "[redacted:a], value-of-b"},
+		{r.Only("twin"), "value-of-a, [redacted:b]"},
+		{r.Only(), text},
+		{r.Except("a"), "value-of-a, [redacted:b]"},
+		{r.Except("twin"), "[redacted:a], value-of-b"},
+		{r.Except(), "[redacted:a], [redacted:b]"},
+		{(*Redactor)(nil).Only("a"), text},
+	} {
+		if got := test.view.Redact(text); got != test.want {
+			t.Errorf("got %s, want %s", got, test.want)
+		}
 	}
 }
