@@ -86,7 +86,7 @@ func (b *responseBody) tooLarge() error {
 	r := b.hop.refusal(RuleResponse, "the response body is larger than the policy's limit")
 	r.code = CodeResponseTooLarge
 	b.once.Do(func() {
-		b.hop.report(Refused, r.Rule, r.Reason, b.read.Load())
+		b.hop.report(decided{Refused, r.Rule, r.Reason}, b.read.Load())
 		b.hop.release()
 	})
 	return r

@@ -4,8 +4,9 @@ import "time"
 
 // Decisions of a Call.
 const (
-	Allowed = "allow"
-	Refused = "refuse"
+	Allowed  = "allow"
+	Refused  = "refuse"
+	Reported = "report" // a policy in report mode would have refused it, and sent it
 )
 
 // Call is what a record keeps of one hop. It holds no path, query, header,
@@ -17,9 +18,11 @@ type Call struct {
 	Host     string        // normalised; empty when the URL has no valid one
 	Port     uint16        // 0 when the URL is not valid
 	Hop      int           // 0 for the request itself, then 1 for each redirect
-	Decision string        // Allowed or Refused
+	Decision string        // Allowed, Refused or Reported
 	Rule     string        // the rule that decided: a Rule constant or a configured rule's text
 	Reason   string        // why it was refused or failed; empty for a call that went well
+	Injected []string      // the references of the credentials that were put in, such as "secret.openai"
+	Found    []string      // what DLP found and where, such as "secret openai in the body"
 	Status   int           // the response's status; 0 when there was none
 	BytesOut int64         // bytes of the request body that were handed to the connection
 	BytesIn  int64         // bytes of the response body that were read

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,8 @@ type Conn struct {
 	observe func(Call)
 	in, out *atomic.Int64
 	once    *sync.Once
+	watch   *watch // what is written; nil where nothing is looked for
+	seen    *seen
 }
 
 // Connect opens a TCP connection to address, a host and a port. One allow rule must name the host together with the port
@@ -65,8 +68,12 @@ func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)
 	t := target{scheme: schemeTCP, host: name, addr: addr, port: port}
 	call.Host, call.Port = name, port
 	v := p.rules.decide(t, call.Method)
+	passed := decided{Allowed, v.rule, ""}
 	if !v.allow {
-		return refuse(v.rule, v.reason)
+		if !p.report {
+			return refuse(v.rule, v.reason)
+		}
+		passed = decided{Reported, v.rule, v.reason}
 	}
 	call.Rule = v.rule
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
@@ -80,13 +87,46 @@ func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)
 		if failed, ok := errors.AsType[*dialFailure](err); ok {
 			f.Kind = failed.kind
 		}
-		call.Decision, call.Reason = Allowed, f.Kind
+		call.Decision, call.Reason = passed.decision, f.Kind
 		report(call)
 		return nil, f
 	}
-	call.Decision = Allowed
-	return &Conn{Conn: conn, host: name, policy: p, call: call, begun: begun, observe: observe,
-		in: new(atomic.Int64), out: new(atomic.Int64), once: new(sync.Once)}, nil
+	call.Decision, call.Reason = passed.decision, passed.reason
+	c := &Conn{Conn: conn, host: name, policy: p, call: call, begun: begun, observe: observe,
+		in: new(atomic.Int64), out: new(atomic.Int64), once: new(sync.Once), seen: new(seen)}
+	if s := p.dlp.search(v.match); s != nil {
+		if s.err != nil {
+			conn.Close()
+			return refuse(RuleDLP, "the secrets that may not leave cannot be read")
+		}
+		c.watch = &watch{search: s}
+	}
+	return c, nil
+}
+
+// seen is what DLP found in what was written.
+type seen struct {
+	mu      sync.Mutex
+	found   []string
+	refused bool
+}
+
+func (s *seen) add(thing string, refused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = s.refused || refused
+	if !slices.Contains(s.found, thing) && len(s.found) < maxFound {
+		s.found = append(s.found, thing)
+	}
+}
+
+// tell writes into a call what was found.
+func (s *seen) tell(c *Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.Found = slices.Clone(s.found); s.refused {
+		c.Decision, c.Rule, c.Reason = Refused, RuleDLP, "the stream holds what may not leave to this host"
+	}
 }
 
 // StartTLS does the client's part of a TLS handshake over c, which must not be used any more. The certificate must be
@@ -102,6 +142,7 @@ func (c *Conn) StartTLS(ctx context.Context) (*Conn, error) {
 	}
 	over.Conn = secured
 	over.in, over.out = new(atomic.Int64), new(atomic.Int64) // the bytes are counted beneath
+	c.watch = nil                                            // what is written is looked at above
 	return &over, nil
 }
 
@@ -119,7 +160,20 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write sends p, unless it completes what must not leave: then the connection is closed, and the error is a *Refusal.
 func (c *Conn) Write(p []byte) (int, error) {
+	if c.watch != nil {
+		if thing := c.watch.find(p); thing != "" {
+			refused := c.policy.dlp.action != DLPReport && !c.policy.report
+			c.seen.add(thing+" in the stream", refused)
+			if refused {
+				_ = c.Conn.Close()
+				t := target{scheme: schemeTCP, host: c.host, port: c.call.Port}
+				return 0, &Refusal{Policy: c.call.Policy, Method: c.call.Method, Host: c.host, Origin: t.origin(), Rule: RuleDLP,
+					Reason: "the stream holds " + thing + ", which may not leave to this host"}
+			}
+		}
+	}
 	n, err := c.Conn.Write(p)
 	c.out.Add(int64(n))
 	return n, err
@@ -132,6 +186,7 @@ func (c *Conn) Close() error {
 		if c.observe != nil {
 			done := c.call
 			done.BytesIn, done.BytesOut, done.Duration = c.in.Load(), c.out.Load(), time.Since(c.begun)
+			c.seen.tell(&done)
 			c.observe(done)
 		}
 	})

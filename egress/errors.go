@@ -44,6 +44,9 @@ const (
 	RuleRequest   = "request"
 	RuleResponse  = "response"
 	RuleTimeout   = "timeout"
+	RuleInject    = "inject"
+	RuleDLP       = "dlp"
+	RuleBusy      = "concurrency"
 )
 
 // Refusal is the error of a request that a policy does not let pass. It names

@@ -1,6 +1,8 @@
 package egress
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,9 +26,14 @@ type hop struct {
 	status  int
 	started time.Time
 	sent    atomic.Int64
-	tooLong atomic.Bool // the request body passed its limit
-	url     *url.URL    // what was sent
-	mu      sync.Mutex  // guards ended and last
+	tooLong atomic.Bool             // the request body passed its limit
+	url     *url.URL                // what was sent, without credentials
+	match   *rule                   // that allowed it; nil for none
+	strike  Finder                  // what is struck out of the response; nil for nothing
+	leak    atomic.Pointer[Refusal] // of the request body
+	mu      sync.Mutex              // guards what follows
+	found   []string
+	would   verdict // that a policy in report mode passed over
 	ended   bool
 	last    bool
 }
@@ -58,6 +66,10 @@ func (h *hop) send() (*http.Response, error) {
 		return nil, h.fail(err)
 	}
 	h.status = resp.StatusCode
+	if err := h.strikeOut(resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		if conn, ok := resp.Body.(io.ReadWriteCloser); ok && x.opt.WebSocket {
 			resp.Body, resp.Request = &upgraded{ReadWriteCloser: conn, hop: h}, nil
@@ -92,10 +104,13 @@ func (h *hop) prepare() (*http.Request, error) {
 	if h.method == "" {
 		return nil, h.refuse(RuleMethod, "the method is not one a request may have")
 	}
+	if err := h.guardHost(); err != nil {
+		return nil, err
+	}
 	v := p.rules.decide(t, h.method)
-	h.rule = v.rule
-	if !v.allow {
-		return nil, h.refuse(v.rule, v.reason)
+	h.rule, h.match = v.rule, v.match
+	if err := h.judge(v); err != nil {
+		return nil, err
 	}
 	header, err := outgoing(x.header)
 	if err != nil {
@@ -112,27 +127,81 @@ func (h *hop) prepare() (*http.Request, error) {
 		return nil, h.refuse(RuleURL, "the path's percent-encoding is not valid")
 	}
 	h.url = to
+	if err := h.guardHead(header); err != nil {
+		return nil, err
+	}
 	out := (&http.Request{
 		Method: h.method, URL: to, Header: header, Close: p.closed.Load(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(x.ctx)
 	if x.body != nil {
-		out.Body, out.ContentLength = h.wrap(x.body), x.length
-		if get := x.getBody; get != nil {
-			out.GetBody = func() (io.ReadCloser, error) {
-				body, err := get()
-				if err != nil {
-					return nil, err
-				}
-				return h.wrap(body), nil
-			}
+		if err := h.attach(out); err != nil {
+			return nil, err
 		}
+	}
+	if err := h.inject(out); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-func (h *hop) wrap(body io.ReadCloser) io.ReadCloser {
-	return &requestBody{ReadCloser: body, limit: h.x.policy.maxRequest, sent: &h.sent, refused: &h.tooLong}
+// attach gives the request its body, as it is held to the policy.
+func (h *hop) attach(out *http.Request) error {
+	x, search := h.x, h.search()
+	wrap := func(body io.ReadCloser) io.ReadCloser {
+		body = h.guardBody(body, search)
+		return &requestBody{ReadCloser: body, limit: x.policy.maxRequest, sent: &h.sent, refused: &h.tooLong}
+	}
+	out.Body, out.ContentLength = wrap(x.body), x.length
+	if get := x.getBody; get != nil {
+		out.GetBody = func() (io.ReadCloser, error) {
+			body, err := get()
+			if err != nil {
+				return nil, err
+			}
+			return wrap(body), nil
+		}
+	}
+	if !h.wantsWhole(search) {
+		if x.policy.dlp.masks() {
+			out.ContentLength = -1
+		}
+		return nil
+	}
+	whole, err := io.ReadAll(out.Body)
+	out.Body.Close()
+	x.body = nil
+	if err != nil {
+		return h.fail(err)
+	}
+	h.sent.Store(0)
+	again := func() (io.ReadCloser, error) {
+		return &requestBody{ReadCloser: io.NopCloser(bytes.NewReader(whole)), limit: Unlimited, sent: &h.sent, refused: &h.tooLong}, nil
+	}
+	out.Body, _ = again()
+	out.GetBody, out.ContentLength = again, int64(len(whole))
+	return nil
+}
+
+// judge refuses what a verdict refuses, unless the policy only reports.
+func (h *hop) judge(v verdict) error {
+	if v.allow {
+		return nil
+	}
+	if !h.x.policy.report {
+		return h.refuse(v.rule, v.reason)
+	}
+	h.pass(v)
+	return nil
+}
+
+// pass passes over a verdict. The first one is reported.
+func (h *hop) pass(v verdict) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.would.rule == "" {
+		h.would = v
+	}
 }
 
 // fail turns an error of the transport into a Refusal or a Failure, and reports
@@ -140,6 +209,9 @@ func (h *hop) wrap(body io.ReadCloser) io.ReadCloser {
 func (h *hop) fail(err error) error {
 	if h.tooLong.Load() {
 		return h.requestTooLarge()
+	}
+	if r := h.leak.Load(); r != nil {
+		return h.refused(r)
 	}
 	if refused, ok := errors.AsType[*dialRefusal](err); ok {
 		return h.refuse(RuleAddress, refused.reason)
@@ -195,7 +267,7 @@ func (h *hop) requestTooLarge() error {
 func (h *hop) refuse(rule, reason string) error { return h.refused(h.refusal(rule, reason)) }
 
 func (h *hop) refused(r *Refusal) error {
-	h.report(Refused, r.Rule, r.Reason, 0)
+	h.report(decided{Refused, r.Rule, r.Reason}, 0)
 	return r
 }
 
@@ -209,21 +281,42 @@ func (h *hop) refusal(rule, reason string) *Refusal {
 
 // finish reports a hop that was allowed. A hop is reported once: by the error
 // that ends it before it has a response, or else by its response's body.
-func (h *hop) finish(in int64, reason string) { h.report(Allowed, h.rule, reason, in) }
+func (h *hop) finish(in int64, reason string) { h.report(h.decision(reason), in) }
 
-func (h *hop) report(decision, rule, reason string, in int64) {
+// decided is how a hop was decided, by which rule and why.
+type decided struct{ decision, rule, reason string }
+
+// decision is that of a hop that was sent; reason is why it failed.
+func (h *hop) decision(reason string) decided {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.would.rule != "" {
+		return decided{Reported, h.would.rule, cmp.Or(reason, h.would.reason)}
+	}
+	return decided{Allowed, h.rule, reason}
+}
+
+func (h *hop) report(d decided, in int64) {
 	if h.x.opt.Observe == nil {
 		return
 	}
-	h.x.opt.Observe(h.call(decision, rule, reason, in))
+	h.x.opt.Observe(h.call(d, in))
 }
 
 // call is the hop as it stands.
-func (h *hop) call(decision, rule, reason string, in int64) Call {
+func (h *hop) call(d decided, in int64) Call {
 	t := h.target
+	h.mu.Lock()
+	found := slices.Clone(h.found)
+	h.mu.Unlock()
+	var injected []string
+	if h.match != nil {
+		injected = h.match.refs
+	}
 	return Call{
+		Injected: injected, Found: found,
 		Policy: h.x.policy.name, Method: h.method, Scheme: t.scheme, Host: t.host, Port: t.port, Hop: h.number,
-		Decision: decision, Rule: rule, Reason: reason, Status: h.status,
+		Decision: d.decision, Rule: d.rule, Reason: d.reason, Status: h.status,
 		BytesOut: h.sent.Load(), BytesIn: in, Duration: time.Since(h.started),
 	}
 }

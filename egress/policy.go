@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -72,6 +73,16 @@ type Config struct {
 	// body. 0 means DefaultTimeout. The response body streams after it and is
 	// bounded by the caller's context.
 	Timeout time.Duration
+	// Secrets has the values that rules inject and DLP looks for; nil where there are none.
+	Secrets Secrets
+	// DLP is what must not leave; nil looks for nothing.
+	DLP *DLP
+	// Concurrency is how many calls may be under way at a time, until their bodies have ended. More wait, and are refused when the timeout is
+	// over. 0 means any number.
+	Concurrency int
+	// Report sends what the rules and DLP would refuse, and reports it. What is malformed, addresses, limits and a credential that cannot be
+	// had are refused all the same.
+	Report bool
 	// Resolver looks names up; nil means the system's resolver.
 	Resolver Resolver
 	// Dial opens a connection to a checked address, always "tcp" and IP:port;
@@ -97,6 +108,10 @@ type Policy struct {
 	dialer      *dialer
 	roots       *x509.CertPool
 	closed      atomic.Bool
+	secrets     Secrets
+	dlp         *guard
+	report      bool
+	busy        chan struct{} // has a place for each call under way; nil for any number
 }
 
 // None is the policy of an agent that has none: everything is refused.
@@ -143,7 +158,19 @@ func New(config Config) (*Policy, error) {
 		timeout:     orDefault(config.Timeout, DefaultTimeout),
 	}
 	p.dialer, p.roots = newDialer(config, addresses), config.Roots
-	p.block = config.Block
+	p.block, p.secrets, p.report = config.Block, config.Secrets, config.Report
+	if p.dlp, err = newGuard(config.DLP, config.Secrets); err != nil {
+		return fail(err)
+	}
+	if config.Concurrency < 0 {
+		return fail(fmt.Errorf("concurrency %d is negative", config.Concurrency))
+	}
+	if config.Concurrency > 0 {
+		p.busy = make(chan struct{}, config.Concurrency)
+	}
+	if config.Secrets == nil && slices.ContainsFunc(config.Allow, func(r Rule) bool { return len(r.Inject) > 0 }) {
+		return fail(errors.New("a rule injects credentials, and there are no secrets"))
+	}
 	p.kept.Store(p.newPools())
 	return p, nil
 }

@@ -41,6 +41,9 @@ type Result struct {
 	URL *url.URL
 	// Redirected tells whether a redirect was followed.
 	Redirected bool
+	// Check looks at a message that is about to be sent over a WebSocket, one after the other. A *Refusal says that it must not leave; the
+	// caller then closes the connection. It is nil where nothing is looked for.
+	Check func(message []byte) error
 	// Call is the last hop as it stood when the response's head arrived. Observe gets it as it ends.
 	Call Call
 }
@@ -70,7 +73,7 @@ func (p *Policy) Do(ctx context.Context, req *http.Request, opt Options) (*Resul
 	}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	timer := time.AfterFunc(p.timeout, func() { x.cancel(errTimeout) })
-	result, err := x.run()
+	result, err := x.admit()
 	timer.Stop()
 	if err != nil {
 		x.cancel(nil)
@@ -97,6 +100,28 @@ type exchange struct {
 	hops    int
 }
 
+// admit waits for a place among the calls under way, and keeps it for as long as the exchange's context lives.
+func (x *exchange) admit() (*Result, error) {
+	if x.policy.busy == nil {
+		return x.run()
+	}
+	select {
+	case x.policy.busy <- struct{}{}:
+		context.AfterFunc(x.ctx, func() { <-x.policy.busy })
+		return x.run()
+	case <-x.ctx.Done():
+		x.closeBody()
+		h := x.newHop()
+		h.target, _, _ = parseTarget(x.url)
+		if context.Cause(x.ctx) != errTimeout {
+			return nil, h.fail(x.ctx.Err())
+		}
+		r := h.refusal(RuleBusy, "as many calls as the policy allows at a time are under way")
+		r.code = CodeTimeout
+		return nil, h.refused(r)
+	}
+}
+
 func (x *exchange) run() (*Result, error) {
 	for {
 		h := x.newHop()
@@ -112,7 +137,7 @@ func (x *exchange) run() (*Result, error) {
 		if !follow {
 			// The last hop's body keeps the context until it ends.
 			h.detach()
-			return &Result{Response: resp, URL: h.url, Redirected: x.hops > 0, Call: h.call(Allowed, h.rule, "", 0)}, nil
+			return &Result{Response: resp, URL: h.url, Redirected: x.hops > 0, Call: h.call(h.decision(""), 0), Check: h.checker()}, nil
 		}
 		drain(resp.Body)
 		x.url = location

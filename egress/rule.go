@@ -29,6 +29,12 @@ type Rule struct {
 	// when it ends in a star. It is compared with the decoded path after dot
 	// segments are removed; a path that can be read in two ways is refused.
 	Paths []string
+	// Inject are the credentials that are put into the requests that this rule allows. They leave over https only, unless Plain is set.
+	Inject []Injection
+	// Plain lets the credentials leave over http as well.
+	Plain bool
+	// Secrets are references of secrets, such as "secret.openai", that DLP lets code send to this host. Those of Inject are among them.
+	Secrets []string
 }
 
 // ParseRule reads "HOST", "HOST:PORT", "*.SUFFIX" or "*.SUFFIX:PORT" into a Rule
@@ -50,6 +56,10 @@ type rule struct {
 	port    uint16
 	methods []string
 	paths   []pathPattern
+	inject  []Injection
+	plain   bool
+	refs    []string // that inject uses
+	bound   []string // refs, and what else may leave to the host
 }
 
 // ruleSet finds the rules that name a host.
@@ -94,7 +104,15 @@ func (s *ruleSet) add(r Rule) error {
 	if wild && addr.IsValid() {
 		return fmt.Errorf("allow %q: an address has no subdomains", r.Host)
 	}
-	made := &rule{text: host, port: r.Port}
+	made := &rule{text: host, port: r.Port, inject: r.Inject, plain: r.Plain}
+	for _, in := range r.Inject {
+		refs, err := in.refs()
+		if err != nil {
+			return fmt.Errorf("allow %q: %w", r.Host, err)
+		}
+		made.refs = append(made.refs, refs...)
+	}
+	made.bound = slices.Concat(made.refs, r.Secrets)
 	if addr.Is6() {
 		made.text = "[" + host + "]"
 	}
@@ -132,6 +150,7 @@ type verdict struct {
 	allow  bool
 	rule   string
 	reason string // empty when allowed
+	match  *rule  // that allowed it
 }
 
 // decide looks for one rule that fits. A deny rule wins over every allow rule.
@@ -153,7 +172,7 @@ func (s *ruleSet) decide(t target, method string) verdict {
 		for _, r := range rules {
 			stage, reason := r.fit(t, method)
 			if reason == "" {
-				nearest = verdict{allow: true, rule: r.text}
+				nearest = verdict{allow: true, rule: r.text, match: r}
 				return true
 			}
 			if stage > reached {
