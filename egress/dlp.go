@@ -3,9 +3,11 @@ package egress
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // Actions of DLP.
@@ -28,7 +30,7 @@ type DLP struct {
 // guard is a DLP made ready.
 type guard struct {
 	secrets  Secrets // nil where they are not looked for
-	patterns []Finder
+	patterns []sought
 	action   string
 }
 
@@ -55,7 +57,7 @@ func newGuard(config *DLP, secrets Secrets) (*guard, error) {
 		if err != nil {
 			return nil, err
 		}
-		g.patterns = append(g.patterns, finder)
+		g.patterns = append(g.patterns, sought{finder, false})
 	}
 	return g, nil
 }
@@ -65,8 +67,14 @@ func (g *guard) masks() bool { return g != nil && g.action == DLPMask }
 // dlpSearch is what is looked for in one request.
 type dlpSearch struct {
 	secrets Search // nil for none
-	finders []Finder
+	finders []sought
 	err     error // the secrets cannot be had
+}
+
+// sought is one thing that is looked for.
+type sought struct {
+	Finder
+	secret bool // it finds secrets, by their names
 }
 
 // search is what the policy looks for in requests that the hop's rule allows.
@@ -85,15 +93,15 @@ func (g *guard) search(match *rule) *dlpSearch {
 		bound = match.bound
 	}
 	if s.secrets, s.err = g.secrets.Search(bound, true); s.err == nil {
-		s.finders = append([]Finder{s.secrets}, g.patterns...)
+		s.finders = append([]sought{{s.secrets, true}}, g.patterns...)
 	}
 	return s
 }
 
-// what says what an occurrence is.
-func what(s *dlpSearch, finder Finder, name string) string {
-	if s.secrets != nil && finder == Finder(s.secrets) {
-		return "the secret " + name
+// thing says what an occurrence is.
+func (f sought) thing(name string) string {
+	if f.secret {
+		return "the secret " + strings.TrimPrefix(name, "secret.")
 	}
 	switch name {
 	case PatternEmail:
@@ -140,7 +148,7 @@ func (h *hop) guardHost() error {
 		return h.unsearched(s)
 	}
 	for _, host := range []string{h.x.url.Host, h.target.host} {
-		name := s.secrets.InHost(host)
+		name := s.secrets.InName(host)
 		if name == "" {
 			name = holds(host, s.secrets)
 		}
@@ -149,7 +157,7 @@ func (h *hop) guardHost() error {
 		}
 		shown := h.target
 		h.target = target{scheme: shown.scheme, host: "[redacted:" + name + "]", port: shown.port}
-		if r := h.leaks("the secret "+name, "host"); r != nil {
+		if r := h.leaks(sought{secret: true}.thing(name), "host"); r != nil {
 			return h.refused(r)
 		}
 		h.target = shown
@@ -186,7 +194,7 @@ func (h *hop) guardHead(header http.Header) error {
 		for _, finder := range s.finders {
 			for _, text := range texts {
 				if name := holds(text, finder); name != "" {
-					if r := h.leaks(what(s, finder, name), part.name); r != nil {
+					if r := h.leaks(finder.thing(name), part.name); r != nil {
 						return h.refused(r)
 					}
 					break
@@ -194,15 +202,17 @@ func (h *hop) guardHead(header http.Header) error {
 			}
 		}
 	}
-	for _, finder := range s.finders {
-		for field, values := range header {
-			if name := holds(field, finder); name != "" {
-				if r := h.leaks(what(s, finder, name), "header"); r != nil {
-					return h.refused(r)
-				}
+	if s.secrets != nil {
+		if name := s.secrets.InName(strings.Join(slices.Collect(maps.Keys(header)), "\n")); name != "" {
+			if r := h.leaks(sought{secret: true}.thing(name), "header"); r != nil {
+				return h.refused(r)
 			}
+		}
+	}
+	for _, finder := range s.finders {
+		for _, values := range header {
 			for i, value := range values {
-				masked, err := replaceAll(value, finder, h.finding(s, finder, "header"))
+				masked, err := replaceAll(value, finder, h.finding(finder, "header"))
 				if err != nil {
 					return h.refused(h.leak.Load())
 				}
@@ -214,9 +224,9 @@ func (h *hop) guardHead(header http.Header) error {
 }
 
 // finding decides on what a finder finds in a part that can be masked.
-func (h *hop) finding(s *dlpSearch, finder Finder, part string) func(name string) ([]byte, error) {
+func (h *hop) finding(finder sought, part string) func(name string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
-		thing := what(s, finder, name)
+		thing := finder.thing(name)
 		if h.x.policy.dlp.action == DLPMask && name != foundPrivateKey && !h.x.policy.report {
 			h.note(thing + " in the " + part)
 			return []byte("[redacted:" + name + "]"), nil
@@ -235,7 +245,7 @@ func (h *hop) guardBody(body io.ReadCloser, s *dlpSearch) io.ReadCloser {
 		return body
 	}
 	for _, finder := range s.finders {
-		body = newScan(body, finder, h.finding(s, finder, "body"))
+		body = newScan(body, finder, h.finding(finder, "body"))
 	}
 	return body
 }
@@ -267,7 +277,7 @@ func (w *watch) find(p []byte) string {
 				break
 			}
 			if at+n > len(w.tail) {
-				return what(w.search, finder, name)
+				return finder.thing(name)
 			}
 			from = at + 1
 		}

@@ -29,7 +29,7 @@ type hop struct {
 	tooLong atomic.Bool             // the request body passed its limit
 	url     *url.URL                // what was sent, without credentials
 	match   *rule                   // that allowed it; nil for none
-	strike  Finder                  // what is struck out of the response; nil for nothing
+	strike  Search                  // what is struck out of the response; nil for nothing
 	leak    atomic.Pointer[Refusal] // of the request body
 	mu      sync.Mutex              // guards what follows
 	found   []string

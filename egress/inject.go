@@ -32,8 +32,8 @@ type Secrets interface {
 // Search finds values in bytes and in names of hosts.
 type Search interface {
 	Finder
-	// InHost finds a value in the name of a host; empty for none.
-	InHost(host string) string
+	// InName finds a value in the name of a host or a header, where upper case is lost; empty for none.
+	InName(name string) string
 }
 
 // Injection puts a credential into a request as it leaves. What the request had in that place is replaced.
@@ -310,7 +310,7 @@ func (h *hop) strikeOut(resp *http.Response) error {
 	}
 	strike := func(name string) ([]byte, error) { return []byte("[redacted:" + name + "]"), nil }
 	for name, values := range resp.Header {
-		if holds(name, h.strike) != "" {
+		if h.strike.InName(name) != "" {
 			delete(resp.Header, name)
 			continue
 		}

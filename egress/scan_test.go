@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -23,7 +24,7 @@ func (w words) Next(b []byte, from, to int) (int, int, string) {
 	for i := from; i < to; i++ {
 		best := ""
 		for _, word := range w {
-			if strings.HasPrefix(string(b[i:]), word) && len(word) > len(best) {
+			if bytes.HasPrefix(b[i:], []byte(word)) && len(word) > len(best) {
 				best = word
 			}
 		}

@@ -133,8 +133,9 @@ func (r *Redactor) Next(b []byte, from, to int) (at, length int, name string) {
 	return 0, 0, ""
 }
 
-// InHost finds a secret in the name of a host, where upper case is lost and labels are cut at dots: the name of the secret, empty for none.
-func (r *Redactor) InHost(host string) string {
+// InName finds a secret in the name of a host or a header, where upper case is lost and labels are cut at dots: the name of the secret, empty
+// for none.
+func (r *Redactor) InName(host string) string {
 	if r.Empty() {
 		return ""
 	}

@@ -164,11 +164,11 @@ func TestForms(t *testing.T) {
 		"x" + lower(base64.RawURLEncoding.EncodeToString([]byte(value))) + ".evil.example",
 		"ANOTHER-value.evil.example",
 	} {
-		if r.InHost(host) == "" {
+		if r.InName(host) == "" {
 			t.Errorf("nothing found in %s", host)
 		}
 	}
-	if got := r.InHost("api.example.com"); got != "" {
+	if got := r.InName("api.example.com"); got != "" {
 		t.Errorf("%s found in a plain host", got)
 	}
 }
