@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-edge/gatehouse/egress"
+	"github.com/gatehouse-edge/gatehouse/secrets"
 )
 
 // EgressConfig is one named egress policy. Its zero value refuses everything.
@@ -23,12 +24,20 @@ type EgressConfig struct {
 	DenyIP []string `json:"deny_ip,omitempty"`
 	// Blocklist are files with names and addresses that are refused, whatever Allow and AllowIP say. They are read anew when they change.
 	Blocklist []string `json:"blocklist,omitempty"`
+	// DLP is what must not leave.
+	DLP *EgressDLP `json:"dlp,omitempty"`
+	// Mode is enforce, the default, or report: what the rules and DLP would refuse is sent, and recorded.
+	Mode string `json:"mode,omitempty"`
 	// Redirects is how many redirects a request may follow; default 5, at least 1.
 	Redirects int `json:"redirects,omitempty"`
 	// NoRedirects refuses to follow any.
 	NoRedirects bool `json:"no_redirects,omitempty"`
 	// Response is the largest response body in bytes; default 50 MiB.
 	Response int64 `json:"response,omitempty"`
+	// Request is the largest request body in bytes; default 10 MiB.
+	Request int64 `json:"request,omitempty"`
+	// Concurrency is how many calls may be under way at a time; default any number.
+	Concurrency int `json:"concurrency,omitempty"`
 	// Timeout bounds the time to the response's headers; default 30 s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 	// Place is where the Caddyfile defines the policy, for error messages.
@@ -41,17 +50,40 @@ type EgressRule struct {
 	Host    string   `json:"host"`
 	Methods []string `json:"methods,omitempty"`
 	Paths   []string `json:"paths,omitempty"`
+	// Inject are credentials that are put into the requests.
+	Inject []EgressInject `json:"inject,omitempty"`
+	// InjectOverHTTP lets them leave over http as well as https.
+	InjectOverHTTP bool `json:"inject_over_http,omitempty"`
+	// Secrets are secrets that DLP lets code send to this host; those that Inject uses are among them.
+	Secrets []string `json:"secrets,omitempty"`
 }
 
-// policy makes the policy of that name. block is its blocklist, nil for none.
-func (c *EgressConfig) policy(name string, block *egress.Feed) (*egress.Policy, error) {
+// EgressDLP is what must not leave to a host.
+type EgressDLP struct {
+	// Secrets looks for the values of all secrets that are not bound to the host.
+	Secrets bool `json:"secrets,omitempty"`
+	// Patterns are email, card and key.
+	Patterns []string `json:"patterns,omitempty"`
+	// Action is block, the default, mask or report.
+	Action string `json:"action,omitempty"`
+}
+
+// policy makes the policy of that name. block is its blocklist, nil for none; values are the secrets, nil where it uses none.
+func (c *EgressConfig) policy(name string, block *egress.Feed, values egress.Secrets) (*egress.Policy, error) {
 	cfg := egress.Config{
 		Name:        name,
 		Block:       block,
 		Deny:        c.Deny,
 		Redirects:   c.Redirects,
 		MaxResponse: c.Response,
+		MaxRequest:  c.Request,
+		Concurrency: c.Concurrency,
+		Secrets:     values,
+		Report:      c.Mode == "report",
 		Timeout:     time.Duration(c.Timeout),
+	}
+	if c.DLP != nil {
+		cfg.DLP = &egress.DLP{Secrets: c.DLP.Secrets, Patterns: c.DLP.Patterns, Action: c.DLP.Action}
 	}
 	if c.NoRedirects {
 		cfg.Redirects = egress.NoRedirects
@@ -61,7 +93,17 @@ func (c *EgressConfig) policy(name string, block *egress.Feed) (*egress.Policy, 
 		if err != nil {
 			return nil, at(c.Place, "%w; write a host like api.example.com, *.example.com or 127.0.0.1:8081, without a scheme or a path (egress %s)", err, name)
 		}
-		rule.Methods, rule.Paths = r.Methods, r.Paths
+		rule.Methods, rule.Paths, rule.Plain = r.Methods, r.Paths, r.InjectOverHTTP
+		for _, i := range r.Inject {
+			in, err := i.injection()
+			if err != nil {
+				return nil, at(c.Place, "egress %s: allow %s: %w", name, r.Host, err)
+			}
+			rule.Inject = append(rule.Inject, in)
+		}
+		for _, s := range r.Secrets {
+			rule.Secrets = append(rule.Secrets, "secret."+s)
+		}
 		cfg.Allow = append(cfg.Allow, rule)
 	}
 	for _, s := range c.AllowIP {
@@ -81,6 +123,15 @@ func (c *EgressConfig) policy(name string, block *egress.Feed) (*egress.Policy, 
 	p, err := egress.New(cfg)
 	if err != nil {
 		return nil, at(c.Place, "%w", err)
+	}
+	for _, ref := range p.References() {
+		if values == nil {
+			break // nothing looks for them
+		}
+		if err := checkSecret(values, ref); err != nil {
+			p.Close()
+			return nil, at(c.Place, "egress %s: %w", name, err)
+		}
 	}
 	return p, nil
 }
@@ -122,6 +173,10 @@ func parsePrefix(s string) (netip.Prefix, error) {
 //		allow <host[:port]> {
 //			methods <method...>
 //			paths <path...>
+//			inject <header> <value> | bearer <value> | basic <user> <password> | query <parameter> <value>
+//			inject hmac <header> <format> <key> | aws_sigv4 <region> <service> <key id> <secret> [<token>]
+//			inject_over_http
+//			secrets <name...>
 //		}
 //		allow_ip <prefix...>
 //		deny <host...>
@@ -130,7 +185,9 @@ func parsePrefix(s string) (netip.Prefix, error) {
 //		redirects <number>
 //		response <size>
 //		timeout <duration>
-//		mode enforce
+//		limits [body <size>] [response <size>] [timeout <duration>] [redirects <number>] [concurrency <number>]
+//		dlp [secrets] [email] [card] [key] [block|mask|report]
+//		mode enforce|report
 //	}
 func parseEgress(d *caddyfile.Dispenser) (string, *EgressConfig, error) {
 	c := &EgressConfig{Place: place(d)}
@@ -181,30 +238,47 @@ func parseEgress(d *caddyfile.Dispenser) (string, *EgressConfig, error) {
 			}
 			c.Blocklist = append(c.Blocklist, args...)
 		case "redirects":
-			if c.Redirects, err = intArg(d, 0, 20); err != nil {
-				return "", nil, err
-			}
-			c.NoRedirects = c.Redirects == 0
-		case "response":
-			if c.Response, err = sizeArg(d); err != nil {
-				return "", nil, err
-			}
-		case "timeout":
-			if c.Timeout, err = durationArg(d); err != nil {
-				return "", nil, err
-			}
-		case "mode":
-			mode, err := oneArg(d)
+			value, err := oneArg(d)
 			if err != nil {
 				return "", nil, err
 			}
-			if mode != "enforce" {
-				return "", nil, refuseOption(d, "mode "+mode+" of egress")
+			if err := c.limit(d, "redirects", value); err != nil {
+				return "", nil, err
 			}
-		case "dlp", "waf", "budget", "inject", "limits", "hold", "sign":
+		case "response", "timeout":
+			option := d.Val()
+			value, err := oneArg(d)
+			if err != nil {
+				return "", nil, err
+			}
+			if err := c.limit(d, option, value); err != nil {
+				return "", nil, err
+			}
+		case "limits":
+			args := d.RemainingArgs()
+			if len(args) == 0 || len(args)%2 != 0 {
+				return "", nil, d.Err("limits takes pairs, such as: limits body 10MiB response 50MiB timeout 30s redirects 5 concurrency 6")
+			}
+			for i := 0; i < len(args); i += 2 {
+				if err := c.limit(d, args[i], args[i+1]); err != nil {
+					return "", nil, err
+				}
+			}
+		case "dlp":
+			if err := c.parseDLP(d); err != nil {
+				return "", nil, err
+			}
+		case "mode":
+			if c.Mode, err = oneArg(d); err != nil {
+				return "", nil, err
+			}
+			if c.Mode != "enforce" && c.Mode != "report" {
+				return "", nil, d.Errf("mode %s: it is enforce or report", c.Mode)
+			}
+		case "waf", "budget", "inject", "hold", "sign":
 			return "", nil, refuseOption(d, d.Val()+" of egress")
 		default:
-			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, deny_ip, blocklist, redirects, response, timeout, mode")
+			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, deny_ip, blocklist, dlp, limits, redirects, response, timeout, mode")
 		}
 	}
 	return name, c, nil
@@ -215,28 +289,104 @@ func parseEgressAllow(d *caddyfile.Dispenser) ([]EgressRule, error) {
 	if len(hosts) == 0 {
 		return nil, d.ArgErr()
 	}
-	var methods, paths []string
+	var made EgressRule
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		switch d.Val() {
 		case "methods":
-			methods = append(methods, d.RemainingArgs()...)
-			if len(methods) == 0 {
+			made.Methods = append(made.Methods, d.RemainingArgs()...)
+			if len(made.Methods) == 0 {
 				return nil, d.ArgErr()
 			}
 		case "paths":
-			paths = append(paths, d.RemainingArgs()...)
-			if len(paths) == 0 {
+			made.Paths = append(made.Paths, d.RemainingArgs()...)
+			if len(made.Paths) == 0 {
 				return nil, d.ArgErr()
 			}
-		case "inject", "budget":
+		case "inject":
+			in, err := parseInject(d)
+			if err != nil {
+				return nil, err
+			}
+			made.Inject = append(made.Inject, in)
+		case "inject_over_http":
+			if err := noArgs(d); err != nil {
+				return nil, err
+			}
+			made.InjectOverHTTP = true
+		case "secrets":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return nil, d.ArgErr()
+			}
+			for _, name := range args {
+				if !secrets.ValidName(name) {
+					return nil, d.Errf("secrets: %q is not the name of a secret", name)
+				}
+			}
+			made.Secrets = append(made.Secrets, args...)
+		case "budget":
 			return nil, refuseOption(d, d.Val()+" of allow")
 		default:
-			return nil, unknownOption(d, "allow", "methods and paths")
+			return nil, unknownOption(d, "allow", "methods, paths, inject, inject_over_http and secrets")
 		}
 	}
 	rules := make([]EgressRule, 0, len(hosts))
 	for _, h := range hosts {
-		rules = append(rules, EgressRule{Host: h, Methods: methods, Paths: paths})
+		made.Host = h
+		rules = append(rules, made)
 	}
 	return rules, nil
+}
+
+// limit sets one limit.
+func (c *EgressConfig) limit(d *caddyfile.Dispenser, name, value string) (err error) {
+	switch name {
+	case "body":
+		c.Request, err = parseSize(value)
+	case "response":
+		c.Response, err = parseSize(value)
+	case "timeout":
+		c.Timeout, err = parseDuration(value)
+	case "redirects":
+		c.Redirects, err = parseInt(d, value, 0, 20)
+		c.NoRedirects = c.Redirects == 0
+		return err
+	case "concurrency":
+		c.Concurrency, err = parseInt(d, value, 1, 100_000)
+		return err
+	default:
+		return d.Errf("limits: unknown limit %s; there are body, response, timeout, redirects and concurrency", name)
+	}
+	if err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+// parseDLP reads what is looked for and the action, in one line.
+func (c *EgressConfig) parseDLP(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if c.DLP != nil {
+		return d.Err("dlp is there already; name all of it in one line")
+	}
+	c.DLP = new(EgressDLP)
+	for _, a := range args {
+		switch a {
+		case "secrets":
+			c.DLP.Secrets = true
+		case egress.PatternEmail, egress.PatternCard, egress.PatternKey:
+			c.DLP.Patterns = append(c.DLP.Patterns, a)
+		case egress.DLPBlock, egress.DLPMask, egress.DLPReport:
+			if c.DLP.Action != "" {
+				return d.Errf("dlp: the actions %s and %s exclude each other", c.DLP.Action, a)
+			}
+			c.DLP.Action = a
+		default:
+			return d.Errf("dlp: unknown word %s; it looks for secrets, email, card and key, and the actions are block, mask and report", a)
+		}
+	}
+	if !c.DLP.Secrets && len(c.DLP.Patterns) == 0 {
+		return d.Err("dlp needs something to look for: secrets, email, card or key")
+	}
+	return nil
 }

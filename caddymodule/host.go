@@ -113,6 +113,7 @@ func (h *host) observe(hops map[int]int, c egress.Call, ended bool) {
 	call := record.Call{
 		Kind: "egress", Host: h.rel.redact(to), Method: c.Method, Status: c.Status, BytesOut: c.BytesOut, BytesIn: c.BytesIn,
 		Millis: record.Millis(c.Duration), Decision: c.Decision, Rule: c.Rule, Error: c.Reason,
+		Injected: c.Injected, Found: c.Found,
 	}
 	h.rec.Write(func(e *record.Entry) {
 		at, written := hops[c.Hop]

@@ -78,9 +78,18 @@ func durationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	v, err := parseDuration(s)
+	if err != nil {
+		return 0, d.WrapErr(err)
+	}
+	return v, nil
+}
+
+// parseDuration reads a duration such as 30s or 90d.
+func parseDuration(s string) (caddy.Duration, error) {
 	v, err := caddy.ParseDuration(s)
 	if err != nil || v <= 0 {
-		return 0, d.Errf("%q is not a duration; write it like 30s or 90d", s)
+		return 0, fmt.Errorf("%q is not a duration; write it like 30s or 90d", s)
 	}
 	return caddy.Duration(v), nil
 }

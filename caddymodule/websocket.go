@@ -45,12 +45,13 @@ func (v *visit) serveSocket(w http.ResponseWriter, r *http.Request, resp *agentr
 		_ = resp.Socket.Close(1006, "")
 		return nil // the client has been told already
 	}
-	carry(r.Context(), conn, resp.Socket)
+	carry(r.Context(), conn, resp.Socket, nil)
 	return nil
 }
 
-// carry moves messages between a connection and the code's end of it until both sides have closed.
-func carry(ctx context.Context, conn *websocket.Conn, socket agentruntime.Socket) {
+// carry moves messages between a connection and the code's end of it until both sides have closed. check, unless it is nil, looks at what the
+// code sends.
+func carry(ctx context.Context, conn *websocket.Conn, socket agentruntime.Socket, check func([]byte) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	conn.SetReadLimit(maxSocketMessage)
@@ -59,7 +60,7 @@ func carry(ctx context.Context, conn *websocket.Conn, socket agentruntime.Socket
 		defer close(read)
 		fromConn(ctx, conn, socket)
 	}()
-	toConn(ctx, conn, socket)
+	toConn(ctx, conn, socket, check)
 	cancel()
 	_ = conn.CloseNow()
 	<-read
@@ -83,12 +84,15 @@ func fromConn(ctx context.Context, conn *websocket.Conn, socket agentruntime.Soc
 	}
 }
 
-// toConn sends what the code sends, and at last how it closed.
-func toConn(ctx context.Context, conn *websocket.Conn, socket agentruntime.Socket) {
+// toConn sends what the code sends, and at last how it closed. check, unless it is nil, looks at each message before.
+func toConn(ctx context.Context, conn *websocket.Conn, socket agentruntime.Socket, check func([]byte) error) {
 	for {
 		m, err := socket.Receive(ctx)
 		if err != nil {
 			closed, ok := errors.AsType[*agentruntime.CloseError](err)
+			if ok && check != nil && check([]byte(closed.Reason)) != nil {
+				closed = &agentruntime.CloseError{Code: int(websocket.StatusPolicyViolation)}
+			}
 			if ok && closed.Code != int(websocket.StatusAbnormalClosure) {
 				_ = conn.Close(websocket.StatusCode(closed.Code), closed.Reason)
 			}
@@ -97,6 +101,13 @@ func toConn(ctx context.Context, conn *websocket.Conn, socket agentruntime.Socke
 		kind := websocket.MessageBinary
 		if m.Text {
 			kind = websocket.MessageText
+		}
+		if check != nil {
+			if err := check(m.Data); err != nil {
+				_ = conn.Close(websocket.StatusPolicyViolation, "")
+				_ = socket.Close(int(websocket.StatusPolicyViolation), "egress: the message may not leave")
+				return
+			}
 		}
 		if err := conn.Write(ctx, kind, m.Data); err != nil {
 			_ = socket.Close(int(websocket.StatusAbnormalClosure), "")
@@ -147,7 +158,7 @@ func (h *host) dialSocket(ctx context.Context, req *agentruntime.Request) (*agen
 	ours, theirs := agentruntime.NewSocketPair()
 	h.rel.edge.work.Go(func() {
 		defer release()
-		carry(ctx, conn, ours)
+		carry(ctx, conn, ours, through.check)
 	})
 	answered := resp.Header.Clone()
 	return &agentruntime.Response{Status: http.StatusSwitchingProtocols, StatusText: "Switching Protocols", Header: answered, URL: req.URL, Socket: theirs}, nil
@@ -167,6 +178,7 @@ type socketTransport struct {
 	ctx     context.Context
 	hops    map[int]int
 	refused error
+	check   func([]byte) error // looks at what is sent; nil for nothing
 }
 
 func (t *socketTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -180,6 +192,7 @@ func (t *socketTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	h.observe(t.hops, res.Call, false)
+	t.check = res.Check
 	return res.Response, nil
 }
 
@@ -218,10 +231,19 @@ func connectError(err error) error {
 // connection is a TCP connection of code's.
 type connection struct{ conn *egress.Conn }
 
-func (c *connection) Read(p []byte) (int, error)  { return c.conn.Read(p) }
-func (c *connection) Write(p []byte) (int, error) { return c.conn.Write(p) }
-func (c *connection) Close() error                { return c.conn.Close() }
-func (c *connection) CloseWrite() error           { return c.conn.CloseWrite() }
+func (c *connection) Read(p []byte) (int, error) { return c.conn.Read(p) }
+func (c *connection) Close() error               { return c.conn.Close() }
+
+// Write gives a refusal the form that code understands.
+func (c *connection) Write(p []byte) (int, error) {
+	n, err := c.conn.Write(p)
+	if _, refused := errors.AsType[*egress.Refusal](err); refused {
+		err = connectError(err)
+	}
+	return n, err
+}
+
+func (c *connection) CloseWrite() error { return c.conn.CloseWrite() }
 
 // StartTLS implements agentruntime.Conn. Nothing else uses the connection meanwhile.
 func (c *connection) StartTLS(ctx context.Context) error {

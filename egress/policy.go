@@ -233,6 +233,20 @@ func newTransport(roots *x509.CertPool, d *dialer) *http.Transport {
 	}
 }
 
+// References are those of the secrets that its rules name, sorted.
+func (p *Policy) References() []string {
+	var refs []string
+	for _, by := range []map[string][]*rule{p.rules.exact, p.rules.suffix} {
+		for _, rules := range by {
+			for _, r := range rules {
+				refs = append(refs, r.bound...)
+			}
+		}
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}
+
 // Name is the name from the Config.
 func (p *Policy) Name() string {
 	if p == nil {

@@ -144,9 +144,13 @@ type Call struct {
 	BytesOut int64   `json:"bytes_out,omitempty"`
 	BytesIn  int64   `json:"bytes_in,omitempty"`
 	Millis   float64 `json:"ms"`
-	Decision string  `json:"decision,omitempty"` // allow or refuse, for egress
+	Decision string  `json:"decision,omitempty"` // allow, refuse or report, for egress
 	Rule     string  `json:"rule,omitempty"`
 	Error    string  `json:"error,omitempty"`
+	// Injected are the names of the credentials that were put in, such as secret.openai.
+	Injected []string `json:"injected,omitempty"`
+	// Found is what DLP found and where, such as "the secret openai in the body".
+	Found []string `json:"found,omitempty"`
 }
 
 // Tool is one tool call.
