@@ -104,8 +104,8 @@ func toConn(ctx context.Context, conn *websocket.Conn, socket agentruntime.Socke
 		}
 		if check != nil {
 			if err := check(m.Data); err != nil {
-				_ = conn.Close(websocket.StatusPolicyViolation, "")
 				_ = socket.Close(int(websocket.StatusPolicyViolation), "egress: the message may not leave")
+				_ = conn.Close(websocket.StatusPolicyViolation, "")
 				return
 			}
 		}

@@ -302,7 +302,9 @@ func (h *hop) checker() func([]byte) error {
 			return nil
 		}
 		if r := h.leaks(thing, "message"); r != nil {
-			h.pass(verdict{rule: r.Rule, reason: r.Reason})
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.cut = r
 			return r
 		}
 		return nil

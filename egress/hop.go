@@ -33,7 +33,8 @@ type hop struct {
 	leak    atomic.Pointer[Refusal] // of the request body
 	mu      sync.Mutex              // guards what follows
 	found   []string
-	would   verdict // that a policy in report mode passed over
+	cut     *Refusal // that ended a connection
+	would   verdict  // that a policy in report mode passed over
 	ended   bool
 	last    bool
 }
@@ -290,6 +291,9 @@ type decided struct{ decision, rule, reason string }
 func (h *hop) decision(reason string) decided {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.cut != nil {
+		return decided{Refused, h.cut.Rule, h.cut.Reason}
+	}
 	if h.would.rule != "" {
 		return decided{Reported, h.would.rule, cmp.Or(reason, h.would.reason)}
 	}

@@ -112,6 +112,8 @@ func (s *ruleSet) add(r Rule) error {
 		}
 		made.refs = append(made.refs, refs...)
 	}
+	slices.Sort(made.refs)
+	made.refs = slices.Compact(made.refs)
 	made.bound = slices.Concat(made.refs, r.Secrets)
 	if addr.Is6() {
 		made.text = "[" + host + "]"

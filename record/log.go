@@ -111,7 +111,15 @@ func (c Call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	addString(enc, "decision", c.Decision)
 	addString(enc, "rule", c.Rule)
 	addString(enc, "error", c.Error)
+	addStrings(enc, "injected", c.Injected)
+	addStrings(enc, "found", c.Found)
 	return nil
+}
+
+func addStrings(enc zapcore.ObjectEncoder, key string, values []string) {
+	if len(values) > 0 {
+		zap.Strings(key, values).AddTo(enc)
+	}
 }
 
 func addInt(enc zapcore.ObjectEncoder, key string, value int64) {
