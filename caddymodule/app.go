@@ -120,7 +120,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 				return at(c.Place, "egress %s: %w", name, err)
 			}
 		}
-		p, err := a.egressPolicy(name)
+		p, err := a.egressPolicy(name, "")
 		if err != nil {
 			return err
 		}

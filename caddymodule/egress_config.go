@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,6 +26,10 @@ type EgressConfig struct {
 	DenyIP []string `json:"deny_ip,omitempty"`
 	// Blocklist are files with names and addresses that are refused, whatever Allow and AllowIP say. They are read anew when they change.
 	Blocklist []string `json:"blocklist,omitempty"`
+	// Budget are amounts that all calls of an agent may cost in a period: calls (100/m), bytes of both bodies (10MiB/h), money (5usd/d).
+	Budget []string `json:"budget,omitempty"`
+	// Price is what a call costs, such as 0.002usd, where no rule says it.
+	Price string `json:"price,omitempty"`
 	// DLP is what must not leave.
 	DLP *EgressDLP `json:"dlp,omitempty"`
 	// Mode is enforce, the default, or report: what the rules and DLP would refuse is sent, and recorded.
@@ -56,6 +62,12 @@ type EgressRule struct {
 	InjectOverHTTP bool `json:"inject_over_http,omitempty"`
 	// Secrets are secrets that DLP lets code send to this host; those that Inject uses are among them.
 	Secrets []string `json:"secrets,omitempty"`
+	// Budget are amounts that the calls which this rule allows may cost in a period. Rules of one allow share them.
+	Budget []string `json:"budget,omitempty"`
+	// Price is what such a call costs, such as 0.002usd.
+	Price string `json:"price,omitempty"`
+	// Group is what the rule's budgets are kept under; default its host.
+	Group string `json:"group,omitempty"`
 }
 
 // EgressDLP is what must not leave to a host.
@@ -68,11 +80,21 @@ type EgressDLP struct {
 	Action string `json:"action,omitempty"`
 }
 
-// policy makes the policy of that name. block is its blocklist, nil for none; values are the secrets, nil where it uses none.
-func (c *EgressConfig) policy(name string, block *egress.Feed, values egress.Secrets) (*egress.Policy, error) {
+// policyParts is what a policy is made of besides its configuration.
+type policyParts struct {
+	name   string
+	owner  string // the agent that it is for
+	block  *egress.Feed
+	values egress.Secrets // nil where it uses none
+	edge   *edge
+}
+
+// policy makes the policy.
+func (c *EgressConfig) policy(parts policyParts) (*egress.Policy, error) {
+	name, values := parts.name, parts.values
 	cfg := egress.Config{
 		Name:        name,
-		Block:       block,
+		Block:       parts.block,
 		Deny:        c.Deny,
 		Redirects:   c.Redirects,
 		MaxResponse: c.Response,
@@ -88,6 +110,12 @@ func (c *EgressConfig) policy(name string, block *egress.Feed, values egress.Sec
 	if c.NoRedirects {
 		cfg.Redirects = egress.NoRedirects
 	}
+	fail := func(err error) (*egress.Policy, error) { return nil, at(c.Place, "egress %s: %w", name, err) }
+	var err error
+	if cfg.Budgets, err = parts.edge.budgets(c.Budget, c.Price, parts.owner, name); err != nil {
+		return fail(err)
+	}
+	shared := map[string][]egress.Budget{}
 	for _, r := range c.Allow {
 		rule, err := egress.ParseRule(r.Host)
 		if err != nil {
@@ -101,6 +129,13 @@ func (c *EgressConfig) policy(name string, block *egress.Feed, values egress.Sec
 			}
 			rule.Inject = append(rule.Inject, in)
 		}
+		group := cmp.Or(r.Group, r.Host)
+		if _, made := shared[group]; !made {
+			if shared[group], err = parts.edge.budgets(r.Budget, cmp.Or(r.Price, c.Price), parts.owner, name+" "+group); err != nil {
+				return fail(fmt.Errorf("allow %s: %w", r.Host, err))
+			}
+		}
+		rule.Budgets = shared[group]
 		for _, s := range r.Secrets {
 			rule.Secrets = append(rule.Secrets, "secret."+s)
 		}
@@ -177,6 +212,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 //			inject hmac <header> <format> <key> | aws_sigv4 <region> <service> <key id> <secret> [<token>]
 //			inject_over_http
 //			secrets <name...>
+//			budget <amount/period...>
+//			price <amount>
 //		}
 //		allow_ip <prefix...>
 //		deny <host...>
@@ -186,6 +223,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 //		response <size>
 //		timeout <duration>
 //		limits [body <size>] [response <size>] [timeout <duration>] [redirects <number>] [concurrency <number>]
+//		budget <amount/period...>
+//		price <amount>
 //		dlp [secrets] [email] [card] [key] [block|mask|report]
 //		mode enforce|report
 //	}
@@ -275,10 +314,14 @@ func parseEgress(d *caddyfile.Dispenser) (string, *EgressConfig, error) {
 			if c.Mode != "enforce" && c.Mode != "report" {
 				return "", nil, d.Errf("mode %s: it is enforce or report", c.Mode)
 			}
-		case "waf", "budget", "inject", "hold", "sign":
+		case "budget", "price":
+			if err := parseBudget(d, &c.Budget, &c.Price); err != nil {
+				return "", nil, err
+			}
+		case "waf", "inject", "hold", "sign":
 			return "", nil, refuseOption(d, d.Val()+" of egress")
 		default:
-			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, deny_ip, blocklist, dlp, limits, redirects, response, timeout, mode")
+			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, deny_ip, blocklist, budget, price, dlp, limits, redirects, response, timeout, mode")
 		}
 	}
 	return name, c, nil
@@ -324,11 +367,16 @@ func parseEgressAllow(d *caddyfile.Dispenser) ([]EgressRule, error) {
 				}
 			}
 			made.Secrets = append(made.Secrets, args...)
-		case "budget":
-			return nil, refuseOption(d, d.Val()+" of allow")
+		case "budget", "price":
+			if err := parseBudget(d, &made.Budget, &made.Price); err != nil {
+				return nil, err
+			}
 		default:
-			return nil, unknownOption(d, "allow", "methods, paths, inject, inject_over_http and secrets")
+			return nil, unknownOption(d, "allow", "methods, paths, inject, inject_over_http, secrets, budget and price")
 		}
+	}
+	if len(made.Budget) > 0 && len(hosts) > 1 {
+		made.Group = strings.Join(hosts, " ")
 	}
 	rules := make([]EgressRule, 0, len(hosts))
 	for _, h := range hosts {
@@ -388,5 +436,30 @@ func (c *EgressConfig) parseDLP(d *caddyfile.Dispenser) error {
 	if !c.DLP.Secrets && len(c.DLP.Patterns) == 0 {
 		return d.Err("dlp needs something to look for: secrets, email, card or key")
 	}
+	return nil
+}
+
+// parseBudget reads a budget or a price.
+func parseBudget(d *caddyfile.Dispenser, budget *[]string, price *string) error {
+	option, args := d.Val(), d.RemainingArgs()
+	if option == "price" {
+		if len(args) != 1 {
+			return d.ArgErr()
+		}
+		*price = args[0]
+		if _, err := parseUSD(*price); err != nil {
+			return d.Errf("price: %v", err)
+		}
+		return nil
+	}
+	if len(args) == 0 {
+		return d.ArgErr()
+	}
+	for _, a := range args {
+		if _, err := parseSpend(a); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	*budget = append(*budget, args...)
 	return nil
 }

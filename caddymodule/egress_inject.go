@@ -121,17 +121,17 @@ func (c *EgressConfig) wants() bool {
 	return false
 }
 
-// egressPolicy makes a policy of the configuration. Secrets that it names must be there.
-func (a *App) egressPolicy(name string) (*egress.Policy, error) {
-	c := a.Egress[name]
-	if !c.wants() {
-		return c.policy(name, a.feeds[name], nil)
+// egressPolicy makes a policy of the configuration for an agent. Secrets that it names must be there.
+func (a *App) egressPolicy(name, owner string) (*egress.Policy, error) {
+	c, parts := a.Egress[name], policyParts{name: name, owner: owner, block: a.feeds[name], edge: a.edge}
+	if c.wants() {
+		vault, err := a.openVault()
+		if err != nil {
+			return nil, err
+		}
+		parts.values = vaultSecrets{vault}
 	}
-	vault, err := a.openVault()
-	if err != nil {
-		return nil, err
-	}
-	return c.policy(name, a.feeds[name], vaultSecrets{vault})
+	return c.policy(parts)
 }
 
 // checkSecret refuses a name that no secret has.

@@ -227,7 +227,7 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 		bindings = append(bindings, agentruntime.Binding{Name: b, Kind: agentruntime.BindingSecret})
 	}
 	if c.Egress != "" {
-		p, err := a.egressPolicy(c.Egress)
+		p, err := a.egressPolicy(c.Egress, name)
 		if err != nil {
 			return nil, err
 		}

@@ -55,6 +55,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		p = p[:left+1]
 	}
 	n, err := b.body.Read(p)
+	if err := b.hop.cover(n); err != nil {
+		return 0, b.refuse(err.(*Refusal))
+	}
 	if b.limit >= 0 && int64(n) > left {
 		b.read.Add(left)
 		return int(left), b.tooLarge()
@@ -85,6 +88,11 @@ func (b *responseBody) Close() error {
 func (b *responseBody) tooLarge() error {
 	r := b.hop.refusal(RuleResponse, "the response body is larger than the policy's limit")
 	r.code = CodeResponseTooLarge
+	return b.refuse(r)
+}
+
+// refuse ends the hop with a refusal.
+func (b *responseBody) refuse(r *Refusal) error {
 	b.once.Do(func() {
 		b.hop.report(decided{Refused, r.Rule, r.Reason}, b.read.Load())
 		b.hop.release()

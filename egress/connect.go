@@ -26,6 +26,7 @@ type Conn struct {
 	observe func(Call)
 	in, out *atomic.Int64
 	once    *sync.Once
+	bill    *bill
 	watch   *watch // what is written; nil where nothing is looked for
 	seen    *seen
 }
@@ -76,6 +77,23 @@ func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)
 		passed = decided{Reported, v.rule, v.reason}
 	}
 	call.Rule = v.rule
+	bill := new(bill)
+	spent := func(reason string) error {
+		if p.report {
+			passed = decided{Reported, RuleBudget, reason}
+			return nil
+		}
+		return errors.New(reason)
+	}
+	if err := bill.open(ctx, p.budgetsOf(v.match), spent); err != nil {
+		return refuse(RuleBudget, err.Error())
+	}
+	opened := false
+	defer func() {
+		if !opened {
+			bill.settle(false)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := p.dialer.DialContext(ctx, "tcp", net.JoinHostPort(name, strconv.Itoa(int(port))))
@@ -93,7 +111,7 @@ func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)
 	}
 	call.Decision, call.Reason = passed.decision, passed.reason
 	c := &Conn{Conn: conn, host: name, policy: p, call: call, begun: begun, observe: observe,
-		in: new(atomic.Int64), out: new(atomic.Int64), once: new(sync.Once), seen: new(seen)}
+		in: new(atomic.Int64), out: new(atomic.Int64), once: new(sync.Once), seen: new(seen), bill: bill}
 	if s := p.dlp.search(v.match); s != nil {
 		if s.err != nil {
 			conn.Close()
@@ -101,20 +119,26 @@ func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)
 		}
 		c.watch = &watch{search: s}
 	}
+	opened = true
 	return c, nil
 }
 
-// seen is what DLP found in what was written.
+// seen is what DLP found in what was written, and what ended the connection.
 type seen struct {
 	mu      sync.Mutex
 	found   []string
-	refused bool
+	refused decided
 }
 
-func (s *seen) add(thing string, refused bool) {
+func (s *seen) refuse(rule, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refused = s.refused || refused
+	s.refused = decided{Refused, rule, reason}
+}
+
+func (s *seen) add(thing string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !slices.Contains(s.found, thing) && len(s.found) < maxFound {
 		s.found = append(s.found, thing)
 	}
@@ -124,8 +148,8 @@ func (s *seen) add(thing string, refused bool) {
 func (s *seen) tell(c *Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.Found = slices.Clone(s.found); s.refused {
-		c.Decision, c.Rule, c.Reason = Refused, RuleDLP, "the stream holds what may not leave to this host"
+	if c.Found = slices.Clone(s.found); s.refused.rule != "" {
+		c.Decision, c.Rule, c.Reason = s.refused.decision, s.refused.rule, s.refused.reason
 	}
 }
 
@@ -142,7 +166,7 @@ func (c *Conn) StartTLS(ctx context.Context) (*Conn, error) {
 	}
 	over.Conn = secured
 	over.in, over.out = new(atomic.Int64), new(atomic.Int64) // the bytes are counted beneath
-	c.watch = nil                                            // what is written is looked at above
+	c.watch, over.bill = nil, new(bill)                      // what is written is looked at above, and paid for beneath
 	return &over, nil
 }
 
@@ -156,8 +180,32 @@ func (c *Conn) CloseWrite() error {
 
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if err := c.pay(n); err != nil {
+		return 0, err
+	}
 	c.in.Add(int64(n))
 	return n, err
+}
+
+// pay pays for bytes that pass. A connection that costs more than there is is closed.
+func (c *Conn) pay(n int) error {
+	return c.bill.cover(context.Background(), n, func(reason string) error {
+		if c.policy.report {
+			return nil
+		}
+		c.seen.refuse(RuleBudget, reason)
+		_ = c.Conn.Close()
+		return c.refusal(RuleBudget, reason)
+	})
+}
+
+func (c *Conn) refusal(rule, reason string) *Refusal {
+	t := target{scheme: schemeTCP, host: c.host, port: c.call.Port}
+	r := &Refusal{Policy: c.call.Policy, Method: c.call.Method, Host: c.host, Origin: t.origin(), Rule: rule, Reason: reason}
+	if rule == RuleBudget {
+		r.code = CodeBudget
+	}
+	return r
 }
 
 // Write sends p, unless it completes what must not leave: then the connection is closed, and the error is a *Refusal.
@@ -165,14 +213,17 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if c.watch != nil {
 		if thing := c.watch.find(p); thing != "" {
 			refused := c.policy.dlp.action != DLPReport && !c.policy.report
-			c.seen.add(thing+" in the stream", refused)
+			c.seen.add(thing + " in the stream")
 			if refused {
+				reason := "the stream holds " + thing + ", which may not leave to this host"
+				c.seen.refuse(RuleDLP, reason)
 				_ = c.Conn.Close()
-				t := target{scheme: schemeTCP, host: c.host, port: c.call.Port}
-				return 0, &Refusal{Policy: c.call.Policy, Method: c.call.Method, Host: c.host, Origin: t.origin(), Rule: RuleDLP,
-					Reason: "the stream holds " + thing + ", which may not leave to this host"}
+				return 0, c.refusal(RuleDLP, reason)
 			}
 		}
+	}
+	if err := c.pay(len(p)); err != nil {
+		return 0, err
 	}
 	n, err := c.Conn.Write(p)
 	c.out.Add(int64(n))
@@ -183,6 +234,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) Close() error {
 	err := c.Conn.Close()
 	c.once.Do(func() {
+		c.bill.settle(true)
 		if c.observe != nil {
 			done := c.call
 			done.BytesIn, done.BytesOut, done.Duration = c.in.Load(), c.out.Load(), time.Since(c.begun)
@@ -203,11 +255,26 @@ type upgraded struct {
 
 func (u *upgraded) Read(p []byte) (int, error) {
 	n, err := u.ReadWriteCloser.Read(p)
+	if err := u.hop.cover(n); err != nil {
+		return 0, u.refuse(err.(*Refusal))
+	}
 	u.in.Add(int64(n))
 	return n, err
 }
 
+// refuse ends a connection that costs more than there is.
+func (u *upgraded) refuse(r *Refusal) error {
+	u.hop.mu.Lock()
+	u.hop.cut = r
+	u.hop.mu.Unlock()
+	_ = u.ReadWriteCloser.Close()
+	return r
+}
+
 func (u *upgraded) Write(p []byte) (int, error) {
+	if err := u.hop.cover(len(p)); err != nil {
+		return 0, u.refuse(err.(*Refusal))
+	}
 	n, err := u.ReadWriteCloser.Write(p)
 	u.hop.sent.Add(int64(n))
 	return n, err

@@ -15,6 +15,7 @@ const (
 	CodeResponseTooLarge = "EGRESS_RESPONSE_TOO_LARGE" // the response body passed its limit
 	CodeRequestTooLarge  = "EGRESS_REQUEST_TOO_LARGE"  // the request body passed its limit
 	CodeTimeout          = "EGRESS_TIMEOUT"            // no response headers within the policy's timeout
+	CodeBudget           = "EGRESS_BUDGET"             // the budget is spent
 	CodeFailed           = "EGRESS_FAILED"             // allowed, but the network or the peer failed
 )
 
@@ -47,6 +48,7 @@ const (
 	RuleInject    = "inject"
 	RuleDLP       = "dlp"
 	RuleBusy      = "concurrency"
+	RuleBudget    = "budget"
 )
 
 // Refusal is the error of a request that a policy does not let pass. It names

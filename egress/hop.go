@@ -30,6 +30,7 @@ type hop struct {
 	url     *url.URL                // what was sent, without credentials
 	match   *rule                   // that allowed it; nil for none
 	strike  Search                  // what is struck out of the response; nil for nothing
+	bill    bill                    // what the hop costs; settled when it is reported
 	leak    atomic.Pointer[Refusal] // of the request body
 	mu      sync.Mutex              // guards what follows
 	found   []string
@@ -55,6 +56,13 @@ func (h *hop) send() (*http.Response, error) {
 	if err != nil {
 		x.closeBody()
 		return nil, err
+	}
+	if err := h.bill.open(x.ctx, p.budgetsOf(h.match), h.spent); err != nil {
+		if out.Body != nil {
+			out.Body.Close()
+		}
+		x.body = nil
+		return nil, h.refused(err.(*Refusal))
 	}
 	x.body = nil // the transport closes it from here on
 	pools := p.pools()
@@ -151,7 +159,7 @@ func (h *hop) attach(out *http.Request) error {
 	x, search := h.x, h.search()
 	wrap := func(body io.ReadCloser) io.ReadCloser {
 		body = h.guardBody(body, search)
-		return &requestBody{ReadCloser: body, limit: x.policy.maxRequest, sent: &h.sent, refused: &h.tooLong}
+		return &requestBody{ReadCloser: &costly{body, h}, limit: x.policy.maxRequest, sent: &h.sent, refused: &h.tooLong}
 	}
 	out.Body, out.ContentLength = wrap(x.body), x.length
 	if get := x.getBody; get != nil {
@@ -177,7 +185,7 @@ func (h *hop) attach(out *http.Request) error {
 	}
 	h.sent.Store(0)
 	again := func() (io.ReadCloser, error) {
-		return &requestBody{ReadCloser: io.NopCloser(bytes.NewReader(whole)), limit: Unlimited, sent: &h.sent, refused: &h.tooLong}, nil
+		return &requestBody{ReadCloser: &costly{io.NopCloser(bytes.NewReader(whole)), h}, limit: Unlimited, sent: &h.sent, refused: &h.tooLong}, nil
 	}
 	out.Body, _ = again()
 	out.GetBody, out.ContentLength = again, int64(len(whole))
@@ -301,6 +309,7 @@ func (h *hop) decision(reason string) decided {
 }
 
 func (h *hop) report(d decided, in int64) {
+	h.bill.settle(h.status != 0)
 	if h.x.opt.Observe == nil {
 		return
 	}

@@ -77,6 +77,8 @@ type Config struct {
 	Secrets Secrets
 	// DLP is what must not leave; nil looks for nothing.
 	DLP *DLP
+	// Budgets bound what all calls cost.
+	Budgets []Budget
 	// Concurrency is how many calls may be under way at a time, until their bodies have ended. More wait, and are refused when the timeout is
 	// over. 0 means any number.
 	Concurrency int
@@ -111,6 +113,7 @@ type Policy struct {
 	secrets     Secrets
 	dlp         *guard
 	report      bool
+	budgets     []Budget
 	busy        chan struct{} // has a place for each call under way; nil for any number
 }
 
@@ -158,7 +161,7 @@ func New(config Config) (*Policy, error) {
 		timeout:     orDefault(config.Timeout, DefaultTimeout),
 	}
 	p.dialer, p.roots = newDialer(config, addresses), config.Roots
-	p.block, p.secrets, p.report = config.Block, config.Secrets, config.Report
+	p.block, p.secrets, p.report, p.budgets = config.Block, config.Secrets, config.Report, config.Budgets
 	if p.dlp, err = newGuard(config.DLP, config.Secrets); err != nil {
 		return fail(err)
 	}

@@ -35,6 +35,8 @@ type Rule struct {
 	Plain bool
 	// Secrets are references of secrets, such as "secret.openai", that DLP lets code send to this host. Those of Inject are among them.
 	Secrets []string
+	// Budgets bound what the calls cost that this rule allows; several rules may share one.
+	Budgets []Budget
 }
 
 // ParseRule reads "HOST", "HOST:PORT", "*.SUFFIX" or "*.SUFFIX:PORT" into a Rule
@@ -58,6 +60,7 @@ type rule struct {
 	paths   []pathPattern
 	inject  []Injection
 	plain   bool
+	budgets []Budget
 	refs    []string // that inject uses
 	bound   []string // refs, and what else may leave to the host
 }
@@ -104,7 +107,7 @@ func (s *ruleSet) add(r Rule) error {
 	if wild && addr.IsValid() {
 		return fmt.Errorf("allow %q: an address has no subdomains", r.Host)
 	}
-	made := &rule{text: host, port: r.Port, inject: r.Inject, plain: r.Plain}
+	made := &rule{text: host, port: r.Port, inject: r.Inject, plain: r.Plain, budgets: r.Budgets}
 	for _, in := range r.Inject {
 		refs, err := in.refs()
 		if err != nil {
