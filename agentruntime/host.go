@@ -185,9 +185,12 @@ type KVOp struct {
 	Metadata []byte
 	// Expiration is the absolute end of the key's life, zero for none.
 	Expiration time.Time
-	Prefix     string
-	Cursor     string
-	Limit      int
+	// If says that a put or a delete expects the key to have the version IfVersion; empty expects no key.
+	If        bool
+	IfVersion string
+	Prefix    string
+	Cursor    string
+	Limit     int
 }
 
 // KVVerb is the kind of a KVOp.
@@ -205,6 +208,7 @@ type KVResult struct {
 	Found    bool
 	Value    []byte
 	Metadata []byte
+	Version  string // of what was found, or was put
 	Keys     []KVKey
 	Complete bool
 	Cursor   string

@@ -35,6 +35,7 @@ func (r *realm) kvNamespace(b *Binding) goja.Value {
 		case "delete":
 			f = func(call goja.FunctionCall) goja.Value {
 				op := KVOp{Binding: b.Name, Verb: KVDelete, Key: ns.key(call.Argument(0))}
+				ns.condition(&op, call.Argument(1))
 				return ns.do(op, func(KVResult) (goja.Value, error) { return goja.Undefined(), nil })
 			}
 		case "list":
@@ -161,7 +162,30 @@ func (ns *kvBinding) entry(res KVResult, kind string, withMetadata bool) (goja.V
 	}
 	_ = o.Set("metadata", metadata)
 	_ = o.Set("cacheStatus", goja.Null())
+	version := goja.Null()
+	if res.Found {
+		version = r.rt.ToValue(res.Version)
+	}
+	_ = o.Set("version", version)
 	return o, nil
+}
+
+// condition reads ifVersion: a version that getWithMetadata gave, or null for a key that must not be there. Workers do not have it.
+func (ns *kvBinding) condition(op *KVOp, opts goja.Value) {
+	if !some(opts) {
+		return
+	}
+	v := optional(opts, "ifVersion")
+	if v == nil || goja.IsUndefined(v) {
+		return
+	}
+	op.If = true
+	if goja.IsNull(v) {
+		return
+	}
+	if op.IfVersion = ns.r.str(v); op.IfVersion == "" {
+		panic(ns.r.typeError("ifVersion is a version that getWithMetadata() gave, or null for a key that must not be there."))
+	}
 }
 
 func (ns *kvBinding) put(call goja.FunctionCall) goja.Value {
@@ -170,6 +194,7 @@ func (ns *kvBinding) put(call goja.FunctionCall) goja.Value {
 	op := KVOp{Binding: ns.binding, Verb: KVPut, Key: ns.key(call.Argument(0))}
 	if opts := call.Argument(2); some(opts) {
 		ns.expiry(&op, opts)
+		ns.condition(&op, opts)
 		if v := optional(opts, "metadata"); some(v) {
 			text, err := r.stringifyJSON(v)
 			if err != nil {
@@ -186,7 +211,12 @@ func (ns *kvBinding) put(call goja.FunctionCall) goja.Value {
 			panic(r.typeError(fmt.Sprintf("the value has %d bytes, the limit is %d", n, kvValueBytes)))
 		}
 	}
-	done := func(KVResult) (goja.Value, error) { return goja.Undefined(), nil }
+	done := func(res KVResult) (goja.Value, error) {
+		if op.If {
+			return r.rt.ToValue(map[string]any{"version": res.Version}), nil
+		}
+		return goja.Undefined(), nil
+	}
 	v := call.Argument(1)
 	if data, ok := bytesOf(v); ok {
 		check(len(data))

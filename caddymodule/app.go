@@ -1,12 +1,15 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,9 +69,42 @@ type StoreConfig struct {
 
 // KeyringConfig names the keyring: a file, made on first use, or an environment variable.
 type KeyringConfig struct {
-	File  string `json:"file,omitempty"`
-	Env   string `json:"env,omitempty"`
-	Place string `json:"place,omitempty"`
+	File string `json:"file,omitempty"`
+	Env  string `json:"env,omitempty"`
+	// Transit has the file's content encrypted by the transit engine of a Vault.
+	Transit *TransitConfig `json:"transit,omitempty"`
+	Place   string         `json:"place,omitempty"`
+}
+
+// TransitConfig names a key of Vault's transit engine.
+type TransitConfig struct {
+	Address string `json:"address"`
+	Key     string `json:"key"`
+	// Token is a placeholder for the token; default {env.VAULT_TOKEN}.
+	Token string `json:"token,omitempty"`
+	// Mount is where the engine is mounted; default transit.
+	Mount string `json:"mount,omitempty"`
+	// Namespace is that of Vault Enterprise.
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// defaultTransitToken is where the token is looked for.
+const defaultTransitToken = "{env.VAULT_TOKEN}"
+
+// wrapper is the transit engine.
+func (c *TransitConfig) wrapper() (*secrets.Transit, error) {
+	token := cmp.Or(c.Token, defaultTransitToken)
+	t := &secrets.Transit{Address: c.Address, Key: c.Key, Mount: c.Mount, Namespace: c.Namespace, Token: func() (secrets.Value, error) {
+		text, err := caddy.NewReplacer().ReplaceOrErr(token, true, true)
+		if err != nil || strings.TrimSpace(text) == "" {
+			return secrets.Value{}, fmt.Errorf("the token of the transit engine, %s, is empty; set it where that placeholder looks", token)
+		}
+		return secrets.NewValue(strings.TrimSpace(text)), nil
+	}}
+	if !strings.HasPrefix(token, "{") || !strings.HasSuffix(token, "}") {
+		return nil, errors.New("transit: the token must be a placeholder, such as {env.VAULT_TOKEN} or {file./run/secrets/vault}, so that it stands in no configuration")
+	}
+	return t, t.Check()
 }
 
 // AnalyticsConfig says where data points are kept and for how long.
@@ -352,14 +388,32 @@ func (a *App) openKeyring(dir string) (*secrets.Keyring, error) {
 			return nil, fmt.Errorf("keyring: the environment variable %s is not set; set it to the content of a keyring file, or name a file: keyring file ./keyring.json", a.Keyring.Env)
 		}
 		return secrets.OpenKeyringEnv(v)
-	case a.Keyring != nil && a.Keyring.File != "":
-		path, err := a.path(a.Keyring.File)
-		if err != nil {
-			return nil, err
-		}
-		return secrets.OpenKeyringFile(path)
 	}
-	return secrets.OpenKeyringFile(filepath.Join(dir, "keyring.json"))
+	file, err := a.keyringFile(dir)
+	if err != nil {
+		return nil, err
+	}
+	return file.Open()
+}
+
+// keyringFile is the keyring's file, for a keyring that has one.
+func (a *App) keyringFile(dir string) (f secrets.KeyringFile, err error) {
+	f.Path = filepath.Join(dir, "keyring.json")
+	if a.Keyring == nil {
+		return f, nil
+	}
+	if a.Keyring.Env != "" {
+		return f, fmt.Errorf("the keyring is in the environment variable %s, and nothing but what sets it can change it; name a file for it: keyring file ./keyring.json", a.Keyring.Env)
+	}
+	if a.Keyring.File != "" {
+		if f.Path, err = a.path(a.Keyring.File); err != nil {
+			return f, err
+		}
+	}
+	if a.Keyring.Transit != nil {
+		f.Wrapper, err = a.Keyring.Transit.wrapper()
+	}
+	return f, err
 }
 
 // take takes a value from a pool, making it if nobody holds it, and remembers to give it back.

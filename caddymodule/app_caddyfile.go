@@ -16,7 +16,12 @@ import (
 //			encryption_key keyring:<name>
 //			accept_data_loss
 //		}
-//		keyring file <path> | env <variable>
+//		keyring file <path> | env <variable> | transit <address> <key> {
+//			file <path>
+//			token <placeholder>
+//			mount <path>
+//			namespace <name>
+//		}
 //		analytics <file> {
 //			retention <duration>
 //		}
@@ -136,17 +141,43 @@ func parseStore(d *caddyfile.Dispenser, c *StoreConfig) error {
 }
 
 func parseKeyring(d *caddyfile.Dispenser, c *KeyringConfig) error {
+	const forms = "keyring takes: file PATH, env VARIABLE, or transit ADDRESS KEY"
 	args := d.RemainingArgs()
-	if len(args) != 2 {
-		return d.Err("keyring takes: file PATH, or env VARIABLE")
-	}
-	switch args[0] {
-	case "file":
+	switch {
+	case len(args) == 2 && args[0] == "file":
 		c.File = args[1]
-	case "env":
+	case len(args) == 2 && args[0] == "env":
 		c.Env = args[1]
+	case len(args) == 3 && args[0] == "transit":
+		c.Transit = &TransitConfig{Address: args[1], Key: args[2]}
+		return parseTransit(d, c)
 	default:
-		return refuseOption(d, "keyring "+args[0])
+		return d.Err(forms)
+	}
+	return nil
+}
+
+// parseTransit reads the block of keyring transit.
+func parseTransit(d *caddyfile.Dispenser, c *KeyringConfig) (err error) {
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "file":
+			c.File, err = oneArg(d)
+		case "token":
+			c.Transit.Token, err = oneArg(d)
+		case "mount":
+			c.Transit.Mount, err = oneArg(d)
+		case "namespace":
+			c.Transit.Namespace, err = oneArg(d)
+		default:
+			return unknownOption(d, "keyring transit", "file, token, mount and namespace")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := c.Transit.wrapper(); err != nil {
+		return d.WrapErr(err)
 	}
 	return nil
 }

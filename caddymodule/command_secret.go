@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,12 +19,13 @@ import (
 func secretCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secret",
-		Short: "Puts, lists and deletes sealed secrets",
+		Short: "Puts, lists and deletes sealed secrets, and rotates the keys that seal them",
 		Long: "Puts, lists and deletes sealed secrets. They lie encrypted beside the store; the keyring that opens them is named by the\n" +
 			"configuration. A running server sees a change at once.",
 		Example: `  caddy gatehouse secret put openai < key.txt
   caddy gatehouse secret list
-  caddy gatehouse secret delete openai`,
+  caddy gatehouse secret delete openai
+  caddy gatehouse secret rotate`,
 	}
 	put := &cobra.Command{
 		Use:   "put NAME",
@@ -45,17 +47,92 @@ func secretCommand() *cobra.Command {
 		Example: "  caddy gatehouse secret delete openai",
 		Args:    cobra.ExactArgs(1), SilenceUsage: true, RunE: runSecretDelete,
 	}
-	for _, c := range []*cobra.Command{put, list, del} {
+	rotate := &cobra.Command{
+		Use:   "rotate",
+		Short: "Gives the keyring a fresh key and seals everything with it",
+		Long: "Adds a fresh key to the keyring, which becomes the one that seals, and seals all secrets, and the key of an encrypted store,\n" +
+			"with it. A running server goes on, and takes the new key when it needs it. The keys before it stay in the keyring until\n" +
+			"--prune removes those that nothing is sealed with: keep them for as long as backups need them.",
+		Example: `  caddy gatehouse secret rotate
+  caddy gatehouse secret rotate --prune --json`,
+		Args: cobra.NoArgs, SilenceUsage: true, RunE: runSecretRotate,
+	}
+	rotate.Flags().Bool("prune", false, "Remove the keys that nothing is sealed with")
+	rotate.Flags().Bool("json", false, "Print the result as JSON")
+	for _, c := range []*cobra.Command{put, list, del, rotate} {
 		configFlags(c)
 	}
-	cmd.AddCommand(put, list, del, laterSubcommand("secret rotate"))
+	cmd.AddCommand(put, list, del, rotate)
 	return cmd
 }
 
-func laterSubcommand(name string) *cobra.Command {
-	c := laterCommand(name)
-	c.Use = name[strings.LastIndexByte(name, ' ')+1:]
-	return c
+// rotated is what came of a rotation.
+type rotated struct {
+	Primary  string   `json:"primary"`
+	Resealed int      `json:"resealed"`
+	StoreKey bool     `json:"store_key"`
+	Removed  []string `json:"removed"`
+}
+
+func runSecretRotate(cmd *cobra.Command, _ []string) error {
+	app, _, err := appFor(cmd)
+	if err != nil {
+		return err
+	}
+	store, err := app.storage()
+	if err != nil {
+		return err
+	}
+	vault, err := app.newVault()
+	if err != nil {
+		return fmt.Errorf("secrets: %w", err)
+	}
+	if err := vault.Verify(); err != nil {
+		return fmt.Errorf("secrets: nothing was changed: %w", err)
+	}
+	file, err := app.keyringFile(store.dir)
+	if err != nil {
+		return err
+	}
+	done := rotated{Removed: []string{}}
+	if done.Primary, err = file.Rotate(); err != nil {
+		return err
+	}
+	// From here on, what stops halfway is sealed with keys that are all in the keyring; another run goes on.
+	if done.Resealed, err = vault.Reseal(); err != nil {
+		return err
+	}
+	if done.StoreKey, err = store.resealKeys(); err != nil {
+		return err
+	}
+	if prune, _ := cmd.Flags().GetBool("prune"); prune {
+		var failed error
+		removed, err := file.Prune(func(id string) bool {
+			used, err := vault.Uses(id)
+			if err != nil {
+				failed = err
+			}
+			return used || err != nil
+		})
+		if err = errors.Join(err, failed); err != nil {
+			return err
+		}
+		done.Removed = append(done.Removed, removed...)
+	}
+	out := cmd.OutOrStdout()
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+		return json.NewEncoder(out).Encode(done)
+	}
+	fmt.Fprintf(out, "The keyring has a fresh key, %s. Secrets sealed with it: %d.\n", done.Primary, done.Resealed)
+	if done.StoreKey {
+		fmt.Fprintln(out, "The store's key is sealed with it too; to encrypt the store with another key: caddy gatehouse store-key rotate")
+	}
+	if len(done.Removed) > 0 {
+		fmt.Fprintf(out, "Removed from the keyring: %s. Backups of secrets that were sealed with them cannot be opened any more.\n", strings.Join(done.Removed, ", "))
+	} else {
+		fmt.Fprintln(out, "The keys before it are still there, for backups; remove them with: caddy gatehouse secret rotate --prune")
+	}
+	return nil
 }
 
 func runSecretPut(cmd *cobra.Command, args []string) error {

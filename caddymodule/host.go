@@ -302,14 +302,19 @@ func (h *host) kv(ctx context.Context, op agentruntime.KVOp) (agentruntime.KVRes
 	if err != nil {
 		return agentruntime.KVResult{}, err
 	}
+	var condition *kv.Condition
+	if op.If {
+		condition = &kv.Condition{Version: op.IfVersion}
+	}
 	switch op.Verb {
 	case agentruntime.KVGet:
 		v, ok, err := space.Get(ctx, op.Key)
-		return agentruntime.KVResult{Found: ok, Value: v.Value, Metadata: v.Metadata}, err
+		return agentruntime.KVResult{Found: ok, Value: v.Value, Metadata: v.Metadata, Version: v.Version}, err
 	case agentruntime.KVPut:
-		return agentruntime.KVResult{}, space.Put(ctx, op.Key, op.Value, kv.PutOptions{Expiration: op.Expiration, Metadata: op.Metadata})
+		version, err := space.Put(ctx, op.Key, op.Value, kv.PutOptions{Expiration: op.Expiration, Metadata: op.Metadata, If: condition})
+		return agentruntime.KVResult{Version: version}, err
 	case agentruntime.KVDelete:
-		return agentruntime.KVResult{}, space.Delete(ctx, op.Key)
+		return agentruntime.KVResult{}, space.Delete(ctx, op.Key, condition)
 	case agentruntime.KVList:
 		page, err := space.List(ctx, kv.ListOptions{Prefix: op.Prefix, Limit: op.Limit, Cursor: op.Cursor})
 		res := agentruntime.KVResult{Complete: page.Complete, Cursor: page.Cursor}

@@ -201,6 +201,21 @@ func (s storage) writeKeys(keys ...[]byte) error {
 	return secrets.WriteFile(s.keyPath(), append(text, '\n'))
 }
 
+// resealKeys seals the key of an encrypted store with the keyring's primary key.
+func (s storage) resealKeys() (bool, error) {
+	if s.keyName == "" {
+		return false, nil
+	}
+	keys, err := s.readKeys()
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, s.writeKeys(keys...)
+}
+
 func (s storage) associated() []byte { return []byte("gatehouse/store-key/v1/" + s.keyName) }
 
 func (s storage) makeKey() ([]byte, error) {

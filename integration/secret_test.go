@@ -258,3 +258,46 @@ func TestKeyringRefusals(t *testing.T) {
 		})
 	}
 }
+
+// TestKeyringRotates rotates the keyring of a server that runs and uses it, and of an encrypted store.
+func TestKeyringRotates(t *testing.T) {
+	t.Parallel()
+	files := secretFiles(t)
+	files["Caddyfile"] = strings.Replace(files["Caddyfile"], "store badger ./data", "store badger ./data {\n\tencryption_key keyring:store\n}", 1)
+	s := newServer(t, files)
+	const value = "sk-value-that-stays-0123456789"
+	s.must(value, "gatehouse", "secret", "put", "openai")
+	s.start()
+	want(t, "before", s.get("/digest", 200), digest(value))
+	text := s.must("", "gatehouse", "secret", "rotate")
+	mustContain(t, "rotate", text, "has a fresh key", "Secrets sealed with it: 1", "The store's key is sealed with it too", "secret rotate --prune")
+	want(t, "after a rotation", s.get("/digest", 200), digest(value))
+	type result struct {
+		Primary  string
+		Resealed int
+		StoreKey bool `json:"store_key"`
+		Removed  []string
+	}
+	r := decode[result](t, s.must("", "gatehouse", "secret", "rotate", "--prune", "--json"))
+	if r.Primary == "" || r.Resealed != 1 || !r.StoreKey || len(r.Removed) != 2 {
+		t.Errorf("rotate --prune: %+v", r)
+	}
+	want(t, "after the old keys are gone", s.get("/digest", 200), digest(value))
+	const second = "sk-second-value-9876543210"
+	s.must(second, "gatehouse", "secret", "put", "openai")
+	want(t, "after a change", s.get("/digest", 200), digest(second))
+	s.stop()
+	s.start()
+	want(t, "after a restart", s.get("/digest", 200), digest(second))
+	// A keyring that is cut off is refused before anything is changed.
+	keyring := filepath.Join(s.dir, "keys", "keyring.json")
+	if err := os.Truncate(keyring, 100); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, err := s.command("", "gatehouse", "secret", "rotate")
+	if err == nil {
+		t.Error("a keyring that is cut off is rotated")
+	}
+	mustContain(t, "the refusal", errs, "keyring is corrupt", "restore it from a backup")
+	want(t, "the server goes on", s.get("/digest", 200), digest(second))
+}

@@ -271,7 +271,7 @@ func TestCommandsExplainThemselves(t *testing.T) {
 	s := newServer(t, nil)
 	for _, args := range [][]string{
 		{"gatehouse"}, {"gatehouse", "tail"}, {"gatehouse", "sql"}, {"gatehouse", "secret"}, {"gatehouse", "dev"}, {"gatehouse", "types"},
-		{"gatehouse", "secret", "put"}, {"gatehouse", "secret", "list"}, {"gatehouse", "secret", "delete"},
+		{"gatehouse", "secret", "put"}, {"gatehouse", "secret", "list"}, {"gatehouse", "secret", "delete"}, {"gatehouse", "secret", "rotate"},
 		{"gatehouse", "backup"}, {"gatehouse", "actors"}, {"gatehouse", "actors", "list"}, {"gatehouse", "actors", "show"}, {"gatehouse", "actors", "export"}, {"gatehouse", "actors", "import"}, {"gatehouse", "restore"}, {"gatehouse", "fsck"}, {"gatehouse", "store-key"}, {"gatehouse", "store-key", "rotate"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
@@ -279,7 +279,7 @@ func TestCommandsExplainThemselves(t *testing.T) {
 		})
 	}
 	for _, args := range [][]string{
-		{"kv", "get", "a", "b"}, {"audit", "verify"}, {"secret", "rotate"},
+		{"kv", "get", "a", "b"}, {"audit", "verify"},
 	} {
 		t.Run(args[0], func(t *testing.T) {
 			out, errs, err := s.command("", append([]string{"gatehouse"}, args...)...)

@@ -108,7 +108,10 @@ func (e *entry) chunkKeys() []string {
 	return keys
 }
 
-func (e *entry) intentKey() string { return intentPrefix + hex.EncodeToString(e.version[:]) }
+// id is the version as callers know it.
+func (e *entry) id() string { return hex.EncodeToString(e.version[:]) }
+
+func (e *entry) intentKey() string { return intentPrefix + e.id() }
 
 // drop returns the writes that remove all that the entry of key stores besides
 // the m/ key itself. A nil entry stores nothing.

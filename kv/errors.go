@@ -19,7 +19,7 @@ var (
 type Error struct {
 	// Method is GET, PUT or DELETE; a listing is a GET.
 	Method string
-	// Status is 400, 413 or 414; 0 for what JavaScript gets as a TypeError.
+	// Status is 400, 412, 413 or 414; 0 for what JavaScript gets as a TypeError.
 	Status int
 	// Reason is a full sentence.
 	Reason string

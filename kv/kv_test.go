@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,7 +66,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, f fixture)) {
 
 func (f fixture) put(t *testing.T, key, value string, options PutOptions) {
 	t.Helper()
-	if err := f.Put(t.Context(), key, []byte(value), options); err != nil {
+	if _, err := f.Put(t.Context(), key, []byte(value), options); err != nil {
 		t.Fatalf("put %s: %v", key, err)
 	}
 }
@@ -122,7 +123,7 @@ func TestPutGetDelete(t *testing.T) {
 			t.Errorf("%+v", item)
 		}
 		for range 2 {
-			if err := f.Delete(t.Context(), "a"); err != nil {
+			if err := f.Delete(t.Context(), "a", nil); err != nil {
 				t.Fatal(err)
 			}
 			f.wantNone(t, "a")
@@ -144,7 +145,7 @@ func TestValuesOfEverySizeClass(t *testing.T) {
 			}
 		}
 		f.put(t, "k", text(2*chunkBytes), PutOptions{})
-		if err := f.Delete(t.Context(), "k"); err != nil {
+		if err := f.Delete(t.Context(), "k", nil); err != nil {
 			t.Fatal(err)
 		}
 		if rows := f.rows(t); len(rows) != 0 {
@@ -157,7 +158,7 @@ func TestRefusals(t *testing.T) {
 	f := open(t, newMemory(t))
 	now := f.clock.now().Unix()
 	put := func(key string, value []byte, o PutOptions) func() error {
-		return func() error { return f.Put(t.Context(), key, value, o) }
+		return func() error { _, err := f.Put(t.Context(), key, value, o); return err }
 	}
 	get := func(key string) func() error {
 		return func() error { _, _, err := f.Get(t.Context(), key); return err }
@@ -173,10 +174,10 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"empty key", get(""), "Key name cannot be empty."},
 		{"dot", put(".", nil, PutOptions{}), `"." is not allowed as a key name.`},
-		{"dots", func() error { return f.Delete(t.Context(), "..") }, `".." is not allowed as a key name.`},
+		{"dots", func() error { return f.Delete(t.Context(), "..", nil) }, `".." is not allowed as a key name.`},
 		{"long key, get", get(long), "KV GET failed: 414 UTF-8 encoded length of 513 exceeds key length limit of 512."},
 		{"long key, put", put(long, nil, PutOptions{}), "KV PUT failed: 414 UTF-8 encoded length of 513 exceeds key length limit of 512."},
-		{"long key, delete", func() error { return f.Delete(t.Context(), long) }, "KV DELETE failed: 414 UTF-8 encoded length of 513 exceeds key length limit of 512."},
+		{"long key, delete", func() error { return f.Delete(t.Context(), long, nil) }, "KV DELETE failed: 414 UTF-8 encoded length of 513 exceeds key length limit of 512."},
 		{"bytes count, not characters", get(strings.Repeat("ä", 257)), "KV GET failed: 414 UTF-8 encoded length of 514 exceeds key length limit of 512."},
 		{"long value", put("k", make([]byte, MaxValueBytes+1), PutOptions{}), "KV PUT failed: 413 Value length of 26214401 exceeds limit of 26214400."},
 		{"long metadata", put("k", nil, PutOptions{Metadata: []byte(`"` + strings.Repeat("m", 1023) + `"`)}), "KV PUT failed: 413 Metadata length of 1025 exceeds limit of 1024."},
@@ -265,7 +266,7 @@ func TestSweepRunsByItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := ns.Put(t.Context(), "k", []byte(text(chunkBytes)), PutOptions{TTL: time.Minute}); err != nil {
+		if _, err := ns.Put(t.Context(), "k", []byte(text(chunkBytes)), PutOptions{TTL: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(75 * time.Second) // of the bubble's clock
@@ -335,7 +336,7 @@ func TestList(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Delete(t.Context(), all[2]); err != nil {
+		if err := f.Delete(t.Context(), all[2], nil); err != nil {
 			t.Fatal(err)
 		}
 		if page, err = f.List(t.Context(), ListOptions{Limit: 1, Cursor: page.Cursor}); err != nil || page.Keys[0].Name != all[3] {
@@ -356,7 +357,7 @@ func TestConcurrentPutsAndGetsOfOneKey(t *testing.T) {
 		for i := range 4 {
 			writers.Go(func() {
 				for j := range 6 {
-					if err := f.Put(t.Context(), "k", value(i+j), PutOptions{TTL: time.Hour}); err != nil {
+					if _, err := f.Put(t.Context(), "k", value(i+j), PutOptions{TTL: time.Hour}); err != nil {
 						t.Error(err)
 					}
 				}
@@ -402,7 +403,7 @@ func TestReadsSeeAcknowledgedWrites(t *testing.T) {
 				key := fmt.Sprint("key-", i)
 				for j := range 20 {
 					want := fmt.Sprint(j)
-					if err := f.Put(t.Context(), key, []byte(want), PutOptions{}); err != nil {
+					if _, err := f.Put(t.Context(), key, []byte(want), PutOptions{}); err != nil {
 						t.Error(err)
 						return
 					}
@@ -439,7 +440,7 @@ func TestNamespacesAreApartAndShared(t *testing.T) {
 		if _, err := f.all.Open(t.Context(), "tokens"); !errors.Is(err, ErrClosed) {
 			t.Errorf("after close: %v", err)
 		}
-		if err := f.Put(t.Context(), "k", nil, PutOptions{}); err == nil {
+		if _, err := f.Put(t.Context(), "k", nil, PutOptions{}); err == nil {
 			t.Error("a put after close was acknowledged")
 		}
 		// Opened anew, everything is there.
@@ -473,7 +474,7 @@ func TestPutCutShortLeavesTheOldValueAndNoChunks(t *testing.T) {
 			broken := &cutStore{Store: f.store}
 			broken.left.Store(int64(cut))
 			f2 := open(t, broken)
-			err := f2.Put(context.Background(), "k", []byte(fresh), PutOptions{})
+			_, err := f2.Put(context.Background(), "k", []byte(fresh), PutOptions{})
 			f2.all.Close()
 			f = open(t, f.store)
 			want := old
@@ -534,18 +535,83 @@ func TestFenceLost(t *testing.T) {
 		if _, _, err := f.store.Acquire(t.Context(), f.fence.Actor); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Put(t.Context(), "a", []byte("2"), PutOptions{}); !errors.Is(err, durable.ErrFenced) {
+		if _, err := f.Put(t.Context(), "a", []byte("2"), PutOptions{}); !errors.Is(err, durable.ErrFenced) {
 			t.Fatalf("put with a lost fence: %v", err)
 		}
 		again, err := f.all.Open(t.Context(), "tokens")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := again.Put(t.Context(), "a", []byte("3"), PutOptions{}); err != nil {
+		if _, err := again.Put(t.Context(), "a", []byte("3"), PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if item, _, err := again.Get(t.Context(), "a"); err != nil || string(item.Value) != "3" {
 			t.Errorf("%q, %v", item.Value, err)
+		}
+	})
+}
+
+// TestConditions compares and sets, from many sides at once.
+func TestConditions(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f fixture) {
+		refused := func(err error) bool {
+			e, ok := errors.AsType[*Error](err)
+			return ok && e.Status == 412
+		}
+		first, err := f.Put(t.Context(), "k", []byte("1"), PutOptions{If: &Condition{}})
+		if err != nil || len(first) != 32 {
+			t.Fatalf("a key that is not there: %q, %v", first, err)
+		}
+		if _, err := f.Put(t.Context(), "k", []byte("2"), PutOptions{If: &Condition{}}); !refused(err) {
+			t.Errorf("a key that is there: %v", err)
+		}
+		second, err := f.Put(t.Context(), "k", []byte("2"), PutOptions{If: &Condition{first}})
+		if err != nil || second == first {
+			t.Fatalf("with its version: %q, %v", second, err)
+		}
+		if _, err := f.Put(t.Context(), "k", []byte("3"), PutOptions{If: &Condition{first}}); !refused(err) {
+			t.Errorf("with an old version: %v", err)
+		}
+		if err := f.Delete(t.Context(), "k", &Condition{first}); !refused(err) {
+			t.Errorf("deleted with an old version: %v", err)
+		}
+		if item, ok, err := f.Get(t.Context(), "k"); err != nil || !ok || string(item.Value) != "2" || item.Version != second {
+			t.Errorf("got %+v, %v, %v", item, ok, err)
+		}
+		if err := f.Delete(t.Context(), "k", &Condition{second}); err != nil {
+			t.Errorf("deleted with its version: %v", err)
+		}
+		if err := f.Delete(t.Context(), "k", &Condition{second}); !refused(err) {
+			t.Errorf("deleted twice: %v", err)
+		}
+		// Each of many counts once, whatever the others do.
+		var work sync.WaitGroup
+		for range 8 {
+			work.Go(func() {
+				for range 20 {
+					for {
+						item, ok, err := f.Get(t.Context(), "n")
+						n := 0
+						if ok {
+							n, _ = strconv.Atoi(string(item.Value))
+						}
+						if err == nil {
+							_, err = f.Put(t.Context(), "n", []byte(strconv.Itoa(n+1)), PutOptions{If: &Condition{item.Version}})
+						}
+						if err == nil {
+							break
+						}
+						if !refused(err) {
+							t.Error(err)
+							return
+						}
+					}
+				}
+			})
+		}
+		work.Wait()
+		if item, _, _ := f.Get(t.Context(), "n"); string(item.Value) != "160" {
+			t.Errorf("counted to %s, want 160", item.Value)
 		}
 	})
 }

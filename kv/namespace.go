@@ -59,6 +59,29 @@ type Item struct {
 	Metadata []byte
 	// Expiration is the end of the key's life, zero for none.
 	Expiration time.Time
+	// Version is another one after each put: 32 hexadecimal digits.
+	Version string
+}
+
+// Condition makes a put or a delete depend on the version that the key has.
+type Condition struct {
+	// Version is the one that is expected; empty for a key that is not there.
+	Version string
+}
+
+// holds checks the condition. The key is locked.
+func (c *Condition) holds(method string, old *entry, now time.Time) error {
+	if c == nil {
+		return nil
+	}
+	has := ""
+	if old != nil && !old.expired(now) {
+		has = old.id()
+	}
+	if has != c.Version {
+		return &Error{method, 412, "The key does not have the version that was expected."}
+	}
+	return nil
 }
 
 // PutOptions are the optional parts of a put.
@@ -71,6 +94,8 @@ type PutOptions struct {
 	TTL time.Duration
 	// Metadata is JSON of at most MaxMetadataBytes; nil for none.
 	Metadata []byte
+	// If is the condition of the put; nil for none. One that does not hold gives an *Error with status 412.
+	If *Condition
 }
 
 // Name is the namespace's name.
@@ -88,7 +113,7 @@ func (ns *Namespace) Get(ctx context.Context, key string) (Item, bool, error) {
 		if err != nil || e == nil || e.expired(ns.config.Now()) {
 			return Item{}, false, err
 		}
-		item := Item{Value: e.value, Metadata: e.metadata, Expiration: e.expires()}
+		item := Item{Value: e.value, Metadata: e.metadata, Expiration: e.expires(), Version: e.id()}
 		if e.chunks == 0 {
 			return item, true, nil
 		}
@@ -109,40 +134,43 @@ func (ns *Namespace) Get(ctx context.Context, key string) (Item, bool, error) {
 	}
 }
 
-// Put stores value under key. The value is not kept after Put returns. Refused
+// Put stores value under key and returns its version. The value is not kept after Put returns. Refused
 // arguments give *Error; ctx is not looked at once writing has begun.
-func (ns *Namespace) Put(ctx context.Context, key string, value []byte, options PutOptions) error {
+func (ns *Namespace) Put(ctx context.Context, key string, value []byte, options PutOptions) (version string, err error) {
 	if err := checkKey("PUT", key); err != nil {
-		return err
+		return "", err
 	}
 	if len(value) > MaxValueBytes {
-		return &Error{"PUT", 413, fmt.Sprintf("Value length of %d exceeds limit of %d.", len(value), MaxValueBytes)}
+		return "", &Error{"PUT", 413, fmt.Sprintf("Value length of %d exceeds limit of %d.", len(value), MaxValueBytes)}
 	}
 	if len(options.Metadata) > MaxMetadataBytes {
-		return &Error{"PUT", 413, fmt.Sprintf("Metadata length of %d exceeds limit of %d.", len(options.Metadata), MaxMetadataBytes)}
+		return "", &Error{"PUT", 413, fmt.Sprintf("Metadata length of %d exceeds limit of %d.", len(options.Metadata), MaxMetadataBytes)}
 	}
 	if len(options.Metadata) > 0 && !json.Valid(options.Metadata) {
-		return &Error{"PUT", 400, "Metadata is not valid JSON."}
+		return "", &Error{"PUT", 400, "Metadata is not valid JSON."}
 	}
 	expiration, err := ns.expiration(options)
 	if err != nil {
-		return err
+		return "", err
 	}
 	e := &entry{expiration: expiration, size: len(value), chunks: chunkCount(len(value)), metadata: options.Metadata}
 	if _, err := io.ReadFull(ns.config.Random, e.version[:]); err != nil {
-		return fmt.Errorf("kv: put to %s: %w", ns.name, err)
+		return "", fmt.Errorf("kv: put to %s: %w", ns.name, err)
 	}
 
 	unlock := ns.lock(key)
 	defer unlock()
 	old, err := ns.entry(ctx, key)
 	if err != nil {
-		return err
+		return "", err
+	}
+	if err := options.If.holds("PUT", old, ns.config.Now()); err != nil {
+		return "", err
 	}
 	if err := ns.write(key, e, old, value); err != nil {
-		return fmt.Errorf("kv: put to %s: %w", ns.name, err)
+		return "", fmt.Errorf("kv: put to %s: %w", ns.name, err)
 	}
-	return nil
+	return e.id(), nil
 }
 
 // write stores the chunks and then turns the entry to them. The key is locked.
@@ -177,15 +205,18 @@ func (ns *Namespace) write(key string, e, old *entry, value []byte) error {
 	return ns.commit(append(ops, durable.Op{Key: entryPrefix + key, Value: e.encode()}))
 }
 
-// Delete removes key; that there is none is no error.
-func (ns *Namespace) Delete(ctx context.Context, key string) error {
+// Delete removes key; that there is none is no error, unless a condition expects one.
+func (ns *Namespace) Delete(ctx context.Context, key string, condition *Condition) error {
 	if err := checkKey("DELETE", key); err != nil {
 		return err
 	}
 	unlock := ns.lock(key)
 	defer unlock()
 	old, err := ns.entry(ctx, key)
-	if err != nil || old == nil {
+	if err != nil {
+		return err
+	}
+	if err := condition.holds("DELETE", old, ns.config.Now()); err != nil || old == nil {
 		return err
 	}
 	if err := ns.commit(append(old.drop(key), durable.Op{Key: entryPrefix + key, Delete: true})); err != nil {

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -25,66 +28,26 @@ const (
 
 // Keyring is a set of AEAD keys with ids. New data is sealed with the primary
 // key; data sealed with any key of the set can be opened, so keys can be
-// rotated without resealing everything at once. Safe for concurrent use.
+// rotated without resealing everything at once. A keyring of a file follows
+// it: when the file changes, new data is sealed with its new primary key, and
+// what is sealed with a key that came later is opened. Safe for concurrent use.
 //
 // The form at rest is Tink's JSON keyset of AES256-GCM keys (tink-go, package
-// keyset): {"primaryKeyId": n, "key": [...]}.
+// keyset): {"primaryKeyId": n, "key": [...]}; see KeyringFile for a wrapped one.
 type Keyring struct {
-	source  string
+	source string
+	file   *KeyringFile // nil for one that does not change
+
+	mu    sync.Mutex // held while the file is read
+	stamp fs.FileInfo
+	keys  atomic.Pointer[keySet]
+}
+
+// keySet is a keyring as it was read.
+type keySet struct {
 	primary uint32
 	ids     map[uint32]bool
 	aead    tink.AEAD
-}
-
-// OpenKeyringFile opens the keyring at path, and makes it with one fresh key on
-// first use: file mode 0600, missing parent directories 0700. Two processes
-// that start together get the same keyring. A file that others than its owner
-// may read is refused with ErrKeyringMode, one that is not a keyset with
-// ErrCorruptKeyring; both messages say what to do.
-func OpenKeyringFile(path string) (*Keyring, error) {
-	k, err := readKeyring(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return k, err
-	}
-	err = withLock(path, func() error {
-		k, err = readKeyring(path)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-		if err != nil {
-			return err
-		}
-		var buf bytes.Buffer
-		if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&buf)); err != nil {
-			return err
-		}
-		if err := writeAtomic(path, buf.Bytes()); err != nil {
-			return err
-		}
-		k, err = readKeyring(path)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making keyring %s: %w", path, err)
-	}
-	return k, nil
-}
-
-func readKeyring(path string) (*Keyring, error) {
-	data, info, err := readLimited(path, maxKeyringBytes)
-	if err != nil {
-		return nil, fmt.Errorf("reading keyring: %w", err)
-	}
-	if openToOthers(info) {
-		return nil, fmt.Errorf("%w: %s has mode %04o; run: chmod 600 %s", ErrKeyringMode, path, info.Mode().Perm(), path)
-	}
-	k, err := parseKeyring(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup, or, if nothing is sealed with it, remove it and a new one is made", ErrCorruptKeyring, path, err)
-	}
-	k.source = path
-	return k, nil
 }
 
 // OpenKeyringEnv opens a keyring from the value of an environment variable: the
@@ -107,41 +70,80 @@ func OpenKeyringEnv(value string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: the environment variable: %w; set it to the content of a keyring file", ErrCorruptKeyring, err)
 	}
-	k.source = "the environment variable"
-	return k, nil
+	ring := &Keyring{source: "the environment variable"}
+	ring.keys.Store(k)
+	return ring, nil
 }
 
 // parseKeyring returns errors that never quote the data.
-func parseKeyring(data []byte) (k *Keyring, err error) {
-	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(data)))
+func parseKeyring(data []byte) (*keySet, error) {
+	handle, err := readKeyset(data)
 	if err != nil {
-		return nil, errors.New("not a JSON keyset")
+		return nil, err
 	}
 	primitive, err := aead.New(handle)
 	if err != nil {
 		return nil, errors.New("the keyset has no usable AEAD keys")
 	}
-	k = &Keyring{primary: handle.KeysetInfo().GetPrimaryKeyId(), ids: map[uint32]bool{}, aead: primitive}
+	k := &keySet{primary: handle.KeysetInfo().GetPrimaryKeyId(), ids: map[uint32]bool{}, aead: primitive}
 	for _, info := range handle.KeysetInfo().GetKeyInfo() {
 		k.ids[info.GetKeyId()] = true
 	}
 	return k, nil
 }
 
+func readKeyset(data []byte) (*keyset.Handle, error) {
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(data)))
+	if err != nil {
+		return nil, errors.New("not a JSON keyset")
+	}
+	return handle, nil
+}
+
+// follow reads the file anew if it has changed.
+func (k *Keyring) follow() error {
+	if k.file == nil {
+		return nil
+	}
+	info, err := os.Stat(k.file.Path)
+	if err != nil {
+		return fmt.Errorf("reading keyring: %w", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stamp != nil && os.SameFile(k.stamp, info) && k.stamp.Size() == info.Size() && k.stamp.ModTime().Equal(info.ModTime()) {
+		return nil
+	}
+	data, info, err := k.file.read()
+	if err != nil {
+		return err
+	}
+	keys, err := parseKeyring(data)
+	if err != nil {
+		return k.file.corrupt(err)
+	}
+	k.keys.Store(keys)
+	k.stamp = info
+	return nil
+}
+
 // PrimaryID is the id of the key that seals new data, in decimal as the keyset
 // file writes it.
-func (k *Keyring) PrimaryID() string { return formatKeyID(k.primary) }
+func (k *Keyring) PrimaryID() string { return formatKeyID(k.keys.Load().primary) }
 
 // Holds tells whether a key of that id is in the keyring.
 func (k *Keyring) Holds(id string) bool {
 	n, err := strconv.ParseUint(id, 10, 32)
-	return err == nil && k.ids[uint32(n)]
+	return err == nil && k.keys.Load().ids[uint32(n)]
 }
 
 // Seal encrypts and authenticates plaintext with the primary key. The same
 // associated data must be given to Open.
 func (k *Keyring) Seal(plaintext, associated []byte) ([]byte, error) {
-	sealed, err := k.aead.Encrypt(plaintext, associated)
+	if err := k.follow(); err != nil {
+		return nil, err // a key that was taken away must seal nothing any more
+	}
+	sealed, err := k.keys.Load().aead.Encrypt(plaintext, associated)
 	if err != nil {
 		return nil, fmt.Errorf("sealing with key %s: %w", k.PrimaryID(), err)
 	}
@@ -157,9 +159,14 @@ func (k *Keyring) Open(sealed, associated []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: sealed data has no key id", ErrCorruptVault)
 	}
 	if !k.Holds(id) {
+		if err := k.follow(); err != nil {
+			return nil, err
+		}
+	}
+	if !k.Holds(id) {
 		return nil, fmt.Errorf("%w: sealed with key %s, which %s does not hold; use the keyring that has key %s", ErrWrongKeyring, id, k.source, id)
 	}
-	plaintext, err := k.aead.Decrypt(sealed, associated)
+	plaintext, err := k.keys.Load().aead.Decrypt(sealed, associated)
 	if err != nil {
 		return nil, fmt.Errorf("%w: sealed data does not authenticate under key %s", ErrCorruptVault, id)
 	}

@@ -13,7 +13,7 @@ import (
 
 func testKeyring(t *testing.T) *Keyring {
 	t.Helper()
-	k, err := OpenKeyringFile(filepath.Join(t.TempDir(), "keyring.json"))
+	k, err := KeyringFile{Path: filepath.Join(t.TempDir(), "keyring.json")}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func testKeyring(t *testing.T) *Keyring {
 
 func TestKeyringIsMadeOnFirstUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "deeper", "keyring.json")
-	first, err := OpenKeyringFile(path)
+	first, err := KeyringFile{Path: path}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestKeyringIsMadeOnFirstUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := OpenKeyringFile(path)
+	second, err := KeyringFile{Path: path}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestKeyringMadeByManyAtOnceIsOne(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range ids {
 		wg.Go(func() {
-			k, err := OpenKeyringFile(path)
+			k, err := KeyringFile{Path: path}.Open()
 			if err != nil {
 				t.Error(err)
 				return
@@ -106,7 +106,7 @@ func TestKeyringRefusals(t *testing.T) {
 			if err := os.Chmod(path, test.mode); err != nil {
 				t.Fatal(err)
 			}
-			_, err := OpenKeyringFile(path)
+			_, err := KeyringFile{Path: path}.Open()
 			if !errors.Is(err, test.want) {
 				t.Fatalf("got %v, want %v", err, test.want)
 			}
@@ -126,7 +126,7 @@ func TestKeyringErrorQuotesNoKeyMaterial(t *testing.T) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenKeyringFile(path); err == nil || strings.Contains(err.Error(), "VERYSECRET") {
+	if _, err := (KeyringFile{Path: path}).Open(); err == nil || strings.Contains(err.Error(), "VERYSECRET") {
 		t.Errorf("error: %v", err)
 	}
 }

@@ -116,7 +116,8 @@ func (v *Vault) Put(name string, value Value) error {
 	}
 	return v.change(func(file *vaultFile) error {
 		now := v.now().UTC()
-		entry := vaultSecret{Info: Info{Name: name, KeyID: v.keyring.PrimaryID(), Created: now, Updated: now}, Sealed: sealed}
+		id, _ := SealedKeyID(sealed)
+		entry := vaultSecret{Info: Info{Name: name, KeyID: id, Created: now, Updated: now}, Sealed: sealed}
 		i, found := file.find(name)
 		if found {
 			entry.Created = file.Secrets[i].Created
@@ -141,6 +142,44 @@ func (v *Vault) Delete(name string) error {
 		file.Secrets = slices.Delete(file.Secrets, i, i+1)
 		return nil
 	})
+}
+
+// Reseal seals every value that another key sealed with the keyring's primary key, and returns how many those were.
+func (v *Vault) Reseal() (n int, err error) {
+	if err := v.keyring.follow(); err != nil {
+		return 0, err
+	}
+	err = v.change(func(file *vaultFile) error {
+		n = 0
+		list := slices.Clone(file.Secrets)
+		for i, s := range list {
+			id, _ := SealedKeyID(s.Sealed)
+			if id == v.keyring.PrimaryID() {
+				continue
+			}
+			value, err := v.open(s)
+			if err != nil {
+				return err
+			}
+			if list[i].Sealed, err = v.keyring.Seal([]byte(value.Reveal()), associated(s.Name)); err != nil {
+				return err
+			}
+			list[i].KeyID, _ = SealedKeyID(list[i].Sealed)
+			n++
+		}
+		file.Secrets = list
+		return nil
+	})
+	return n, err
+}
+
+// Uses tells whether a value is sealed with the key of that id.
+func (v *Vault) Uses(id string) (bool, error) {
+	file, err := v.current()
+	return slices.ContainsFunc(file.Secrets, func(s vaultSecret) bool {
+		sealed, _ := SealedKeyID(s.Sealed)
+		return sealed == id
+	}), err
 }
 
 // List returns names and ages, sorted by name, never values.

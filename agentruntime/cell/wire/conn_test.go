@@ -456,9 +456,9 @@ func TestMessages(t *testing.T) {
 	check("report", rep, func(e *Encoder) { e.Report(rep) }, func(d *Decoder) any { return d.Report() })
 	target := agentruntime.Target{Kind: agentruntime.TargetActor, Binding: "B", Actor: "00", Name: "n", Entry: agentruntime.Entry{Name: "E", Props: []byte{}}}
 	check("target", target, func(e *Encoder) { e.Target(target) }, func(d *Decoder) any { return d.Target() })
-	op := agentruntime.KVOp{Binding: "B", Verb: agentruntime.KVPut, Key: "k", Value: []byte{}, Expiration: at, Prefix: "p", Cursor: "c", Limit: 7}
+	op := agentruntime.KVOp{Binding: "B", Verb: agentruntime.KVPut, Key: "k", Value: []byte{}, Expiration: at, If: true, IfVersion: "v", Prefix: "p", Cursor: "c", Limit: 7}
 	check("kv operation", op, func(e *Encoder) { e.KVOp(op) }, func(d *Decoder) any { return d.KVOp() })
-	res := agentruntime.KVResult{Found: true, Keys: []agentruntime.KVKey{{Name: "k", Expiration: at, Metadata: []byte("1")}}, Cursor: "c"}
+	res := agentruntime.KVResult{Found: true, Version: "v", Keys: []agentruntime.KVKey{{Name: "k", Expiration: at, Metadata: []byte("1")}}, Cursor: "c"}
 	check("kv result", res, func(e *Encoder) { e.KVResult(res) }, func(d *Decoder) any { return d.KVResult() })
 	point := agentruntime.Event{Point: &agentruntime.DataPoint{Binding: "B", Indexes: []string{"i"}, Blobs: []string{"", "b"}, Doubles: []float64{1.5}}}
 	check("data point", point, func(e *Encoder) { e.Event(point) }, func(d *Decoder) any { return d.Event() })

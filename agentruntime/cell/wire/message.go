@@ -243,6 +243,8 @@ func (e *Encoder) KVOp(op agentruntime.KVOp) {
 	e.Bytes(op.Value)
 	e.Bytes(op.Metadata)
 	e.Time(op.Expiration)
+	e.Bool(op.If)
+	e.String(op.IfVersion)
 	e.String(op.Prefix)
 	e.String(op.Cursor)
 	e.Int(int64(op.Limit))
@@ -251,7 +253,7 @@ func (e *Encoder) KVOp(op agentruntime.KVOp) {
 func (d *Decoder) KVOp() agentruntime.KVOp {
 	return agentruntime.KVOp{
 		Binding: d.String(), Verb: agentruntime.KVVerb(d.Byte()), Key: d.String(), Value: d.Bytes(), Metadata: d.Bytes(),
-		Expiration: d.Time(), Prefix: d.String(), Cursor: d.String(), Limit: int(d.Int()),
+		Expiration: d.Time(), If: d.Bool(), IfVersion: d.String(), Prefix: d.String(), Cursor: d.String(), Limit: int(d.Int()),
 	}
 }
 
@@ -259,6 +261,7 @@ func (e *Encoder) KVResult(r agentruntime.KVResult) {
 	e.Bool(r.Found)
 	e.Bytes(r.Value)
 	e.Bytes(r.Metadata)
+	e.String(r.Version)
 	e.Uint(uint64(len(r.Keys)))
 	for _, k := range r.Keys {
 		e.String(k.Name)
@@ -270,7 +273,7 @@ func (e *Encoder) KVResult(r agentruntime.KVResult) {
 }
 
 func (d *Decoder) KVResult() agentruntime.KVResult {
-	r := agentruntime.KVResult{Found: d.Bool(), Value: d.Bytes(), Metadata: d.Bytes()}
+	r := agentruntime.KVResult{Found: d.Bool(), Value: d.Bytes(), Metadata: d.Bytes(), Version: d.String()}
 	for range d.count(maxList) {
 		r.Keys = append(r.Keys, agentruntime.KVKey{Name: d.String(), Expiration: d.Time(), Metadata: d.Bytes()})
 	}
