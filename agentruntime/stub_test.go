@@ -113,7 +113,7 @@ func TestKVAndAnalytics(t *testing.T) {
 		{"json by options", `(await kv.put("x", "[1]"), await kv.get("x", {type: "json", cacheTtl: 60}))`, `[1]`},
 		{"bytes", `(await kv.put("x", new Uint8Array([104, 105])), new TextDecoder().decode(await kv.get("x", "arrayBuffer")))`, `"hi"`},
 		{"a stream", `(await kv.put("x", new Response("streamed").body), await new Response(await kv.get("x", "stream")).text())`, `"streamed"`},
-		{"metadata", `(await kv.put("x", "v", {metadata: {m: 1}}), await kv.getWithMetadata("x"))`, `{"value":"v","metadata":{"m":1},"cacheStatus":null}`},
+		{"metadata", `(await kv.put("x", "v", {metadata: {m: 1}}), await kv.getWithMetadata("x"))`, `{"value":"v","metadata":{"m":1},"cacheStatus":null,"version":"7"}`},
 		{"several keys", `(await kv.put("x", "v"), [...await kv.get(["x", "y"])])`, `[["x","v"],["y",null]]`},
 		{"delete", `(await kv.put("x", "v"), await kv.delete("x"), await kv.get("x"))`, `null`},
 		{"list", `(await kv.put("a1", "v", {metadata: 2}), await kv.put("b", "v"), await kv.list({prefix: "a"}))`, `{"keys":[{"name":"a1","metadata":2}],"list_complete":true,"cacheStatus":null}`},
@@ -142,7 +142,7 @@ func TestKVAndAnalytics(t *testing.T) {
 					}
 					return res, nil
 				}
-				return KVResult{Found: ok, Value: []byte(e.value), Metadata: []byte(e.metadata)}, nil
+				return KVResult{Found: ok, Value: []byte(e.value), Metadata: []byte(e.metadata), Version: "7"}, nil
 			}}
 			body, _, err, _ := answer(t, a.Fetch(t.Context(), host, get("/")))
 			if err != nil || body != c.want {
