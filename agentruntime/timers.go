@@ -150,25 +150,28 @@ func (r *realm) after(d, every time.Duration, run func()) *timer {
 	return t
 }
 
-func (r *realm) clearTimer(id int64) {
-	if t := r.timers[id]; t != nil {
-		t.stop()
-		delete(r.timers, id)
-		heap.Remove(&r.dueTimers, t.place)
-		r.pending--
+// clearTimer removes a timer, and tells whether its clock had not gone off.
+func (r *realm) clearTimer(id int64) bool {
+	t := r.timers[id]
+	if t == nil {
+		return false
 	}
+	delete(r.timers, id)
+	heap.Remove(&r.dueTimers, t.place)
+	r.pending--
+	return t.stop()
 }
 
-func (t *timer) stop() {
+func (t *timer) stop() bool {
 	t.active = false
-	t.clock.Stop()
+	return t.clock.Stop()
 }
 
 // fire runs a timer that is due. Clocks that go off together do so in any order; timers run in the order in which they are
 // due: so it is the next one that runs, as far as it belongs to the same scope, and t's turn comes when the other's clock
-// goes off.
+// goes off. Where that clock is late, and is stopped before it does, t's turn is queued instead.
 func (r *realm) fire(t *timer) {
-	now := time.Now()
+	now, went := time.Now(), t
 	if len(r.dueTimers) > 0 {
 		if next := r.dueTimers[0]; next.scope == t.scope && !next.due.After(now) {
 			t = next
@@ -177,12 +180,16 @@ func (r *realm) fire(t *timer) {
 	if !t.active || t.due.After(now) {
 		return // cleared after it was queued, or an interval that has had its turn
 	}
+	var late bool
 	if t.every == 0 {
-		r.clearTimer(t.id)
+		late = r.clearTimer(t.id)
 	} else {
 		t.due = now.Add(t.every)
 		heap.Fix(&r.dueTimers, t.place)
-		t.clock.Reset(t.every)
+		late = t.clock.Reset(t.every)
+	}
+	if late && t != went {
+		r.deliver(went.scope, func() { r.fire(went) })
 	}
 	t.run()
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/dop251/goja"
 )
 
 func TestTimers(t *testing.T) {
@@ -60,5 +62,33 @@ func TestMicrotasks(t *testing.T) {
 				t.Errorf("got %q, want %q; %v %+v", got, c.want, err, host.exceptions())
 			}
 		})
+	}
+}
+
+func init() {
+	globals["__late"] = func(r *realm) goja.Value {
+		return r.function("__late", 1, func(r *realm, call goja.FunctionCall) goja.Value {
+			id := r.setTimer("__late", call, 1, false).ToInteger()
+			r.timers[id].clock.Reset(time.Hour)
+			return goja.Undefined()
+		})
+	}
+}
+
+// A timer whose clock is late runs in the place of one that is due after it, whose own turn must come all the same.
+func TestLateClock(t *testing.T) {
+	for want, late := range map[string]string{
+		"late,next":       `__late(() => got.push("late"));`,
+		"late,later,next": `__late(() => got.push("late")); __late(() => got.push("later"));`,
+	} {
+		a := newAgent(t, `export default { async fetch() {
+			const got = [];
+			`+late+`
+			await new Promise(done => setTimeout(() => { got.push("next"); done() }, 5));
+			return new Response(got.join());
+		} }`, Config{Limits: Limits{Wall: 2 * time.Second}})
+		if body, _, err, _ := answer(t, a.Fetch(t.Context(), &testHost{}, get("/"))); err != nil || body != want {
+			t.Errorf("%q, %v; want %q", body, err, want)
+		}
 	}
 }
