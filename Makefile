@@ -14,7 +14,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE := ./durable/... ./throttle/... ./record/... ./agentruntime ./agentruntime/cell ./agentruntime/cell/w... ./egress/... ./socket
 
 # Where npm packages lie that tests bundle and run, or take lists from.
-NPM_TESTS := agentruntime/testdata/packages bot/testdata/agents bot/botauth/testdata/agent integration/testdata/axe
+NPM_TESTS := agentruntime/testdata/packages bot/testdata/agents bot/botauth/testdata/agent integration/testdata/axe integration/testdata/oauth
 
 # Where the example listens; examples/run.sh says what more of it can be moved.
 export PORT ?= 8080

@@ -21,6 +21,8 @@ const (
 	BindingJSON
 	// BindingSecret is a string that is opened, through Host.Secret, when an event first touches it.
 	BindingSecret
+	// BindingSecretStore has a get() that promises a string, which Host.Secret opens each time.
+	BindingSecretStore
 	// BindingKV is a key-value namespace.
 	BindingKV
 	// BindingDurable is a namespace of durable actors.
@@ -117,6 +119,8 @@ func (e *environment) Get(key string) goja.Value {
 		return e.keep(key, e.r.jsonValue(b.Value))
 	case BindingSecret:
 		return e.r.secret(b)
+	case BindingSecretStore:
+		return e.keep(key, e.r.storedSecret(b))
 	case BindingKV:
 		return e.keep(key, e.r.kvNamespace(b))
 	case BindingDurable:

@@ -31,6 +31,7 @@ type Wrangler struct {
 	Workflows  []WranglerWorkflow
 	KV         []WranglerKV
 	Analytics  []WranglerAnalytics
+	Stored     []WranglerStored
 	Services   []WranglerService
 	RateLimits []WranglerRateLimit
 	// Assets is the folder of static files, nil for none.
@@ -78,6 +79,9 @@ type WranglerKV struct{ Binding, ID string }
 
 // WranglerAnalytics binds a set of data points. Dataset is the binding's name where the file gives none.
 type WranglerAnalytics struct{ Binding, Dataset string }
+
+// WranglerStored binds a secret that code asks for with get().
+type WranglerStored struct{ Binding, Secret string }
 
 // WranglerMigration is one step in the life of an agent's classes of durable actors. New holds those of new_classes and
 // of new_sqlite_classes alike. Each pair of Renamed is the old name and the new.
@@ -201,6 +205,7 @@ func (r *wranglerReader) top(top *setting) {
 		"kv_namespaces":             r.kv,
 		"triggers":                  r.triggers,
 		"analytics_engine_datasets": r.analytics,
+		"secrets_store_secrets":     r.stored,
 		"services":                  r.services,
 		"ratelimits":                r.rateLimits,
 		"assets":                    r.assets,

@@ -80,6 +80,14 @@ func (r *wranglerReader) analytics(s *setting) {
 	})
 }
 
+func (r *wranglerReader) stored(s *setting) {
+	r.list(s, func(item *setting) {
+		row := r.row(item, []string{"binding", "secret_name"}, []string{"store_id"}, nil)
+		r.bind(row["binding"], item)
+		r.out.Stored = append(r.out.Stored, WranglerStored{Binding: row["binding"], Secret: row["secret_name"]})
+	})
+}
+
 func (r *wranglerReader) services(s *setting) {
 	r.list(s, func(item *setting) {
 		var b WranglerService

@@ -53,7 +53,6 @@ var wranglerRefused = map[string]string{
 	"routes":                   inCaddyfile,
 	"rules":                    bundledHere,
 	"secrets":                  "Bind each secret in the Caddyfile, as in: secret OPENAI_KEY openai",
-	"secrets_store_secrets":    "Bind each secret in the Caddyfile, as in: secret OPENAI_KEY openai",
 	"send_email":               overFetch,
 	"site":                     "Serve the files with Caddy's file_server, behind the agent in the same site.",
 	"stream":                   overFetch,

@@ -66,6 +66,11 @@ dataset = "tool_calls"
 [[analytics_engine_datasets]]
 binding = "OTHER"
 
+[[secrets_store_secrets]]
+binding = "KEY"
+store_id = "s1"
+secret_name = "openai"
+
 [[services]]
 binding = "REVIEW"
 service = "reviewer"
@@ -111,6 +116,7 @@ crons = ["*/5 * * * *", "0 17 * * sun"]
 	],
 	"kv_namespaces": [{ "binding": "TOKENS", "id": "tokens" }],
 	"analytics_engine_datasets": [{ "binding": "TOOLS", "dataset": "tool_calls" }, { "binding": "OTHER" }],
+	"secrets_store_secrets": [{ "binding": "KEY", "store_id": "s1", "secret_name": "openai" }],
 	"services": [{ "binding": "REVIEW", "service": "reviewer", "entrypoint": "Reviewer", "props": { "level": 2, "tags": ["a"] } }],
 	"workflows": [{ "binding": "REPORT", "name": "report", "class_name": "Report" }, { "binding": "FAR", "name": "far", "class_name": "Far", "script_name": "reviewer" }],
 	"ratelimits": [{ "name": "LIMITER", "namespace_id": "1001", "simple": { "limit": 100, "period": 60 } }],
@@ -138,6 +144,7 @@ crons = ["*/5 * * * *", "0 17 * * sun"]
 				Workflows:  []WranglerWorkflow{{"REPORT", "report", "Report", ""}, {"FAR", "far", "Far", "reviewer"}},
 				KV:         []WranglerKV{{"TOKENS", "tokens"}},
 				Analytics:  []WranglerAnalytics{{"TOOLS", "tool_calls"}, {"OTHER", "OTHER"}},
+				Stored:     []WranglerStored{{"KEY", "openai"}},
 				RateLimits: []WranglerRateLimit{{"LIMITER", "1001", 100, time.Minute}},
 				Tail:       []string{"watcher"},
 				CPU:        100 * time.Millisecond, Subrequests: 20,

@@ -31,6 +31,10 @@ type AgentConfig struct {
 	KV        map[string]string `json:"kv,omitempty"`
 	Secrets   map[string]string `json:"secrets,omitempty"`
 	Analytics map[string]string `json:"analytics,omitempty"`
+	// SecretStore maps the name of a binding whose get() gives a secret to the secret, and OAuth of one whose get() gives an access
+	// token to the client.
+	SecretStore map[string]string `json:"secret_store,omitempty"`
+	OAuth       map[string]string `json:"oauth,omitempty"`
 	// Services are the other agents that the code can call.
 	Services []ServiceBinding `json:"services,omitempty"`
 	// Callers are the agents whose code may call this one; default all of this server.
@@ -123,7 +127,7 @@ func nameFromMain(main string) string {
 	return base
 }
 
-const agentOptions = "main, wrangler, durable, workflow, kv, var, secret, service, analytics, ratelimit, assets, cron, tail, callers, egress, isolation, require_sandbox, reuse and limits"
+const agentOptions = "main, wrangler, durable, workflow, kv, var, secret, secret_store, oauth, service, analytics, ratelimit, assets, cron, tail, callers, egress, isolation, require_sandbox, reuse and limits"
 
 // parseAgentBlock reads the options of an agent.
 //
@@ -134,6 +138,8 @@ const agentOptions = "main, wrangler, durable, workflow, kv, var, secret, servic
 //		kv <binding> <namespace>
 //		var <name> <value>
 //		secret <binding> <secret>
+//		secret_store <binding> <secret>
+//		oauth <binding> <client>
 //		service <binding> <agent> [<entrypoint>]
 //		analytics <binding> <dataset>
 //		ratelimit <binding> <rate>
@@ -246,6 +252,10 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 			err = parseBinding(d, bound, &c.KV, "NAMESPACE")
 		case "secret":
 			err = parseBinding(d, bound, &c.Secrets, "SECRET")
+		case "secret_store":
+			err = parseBinding(d, bound, &c.SecretStore, "SECRET")
+		case "oauth":
+			err = parseBinding(d, bound, &c.OAuth, "CLIENT")
 		case "analytics":
 			err = parseBinding(d, bound, &c.Analytics, "DATASET")
 		case "var":
@@ -290,8 +300,6 @@ func parseAgentBlock(d *caddyfile.Dispenser, c *AgentConfig) error {
 			c.Reuse = n
 		case "limits":
 			err = parseLimits(d, &c.Limits)
-		case "oauth":
-			return refuseOption(d, option+" of agent")
 		default:
 			return unknownOption(d, "agent", agentOptions)
 		}

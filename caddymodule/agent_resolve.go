@@ -81,7 +81,7 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 	if r.Assets != nil && r.Assets.Binding != "" {
 		taken[r.Assets.Binding] = true
 	}
-	for _, m := range []map[string]string{r.KV, r.Secrets, r.Analytics, r.Vars} {
+	for _, m := range []map[string]string{r.KV, r.Secrets, r.SecretStore, r.OAuth, r.Analytics, r.Vars} {
 		for name := range m {
 			taken[name] = true
 		}
@@ -112,6 +112,11 @@ func (r *resolvedAgent) under(w *agentruntime.Wrangler) error {
 	for _, x := range w.Analytics {
 		claim(x.Binding)
 		r.Analytics[x.Binding] = x.Dataset
+	}
+	r.SecretStore = cloneMap(r.SecretStore)
+	for _, x := range w.Stored {
+		claim(x.Binding)
+		r.SecretStore[x.Binding] = x.Secret
 	}
 	r.Services = slices.Clone(r.Services)
 	for _, s := range w.Services {

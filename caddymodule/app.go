@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-edge/gatehouse/egress"
 	"github.com/gatehouse-edge/gatehouse/secrets"
+	"github.com/gatehouse-edge/gatehouse/secrets/oauth"
 )
 
 func init() {
@@ -35,6 +36,8 @@ type App struct {
 	Analytics *AnalyticsConfig `json:"analytics,omitempty"`
 	// Egress are the named policies for what agents send out.
 	Egress map[string]*EgressConfig `json:"egress,omitempty"`
+	// OAuth are the clients of OAuth servers by name.
+	OAuth map[string]*OAuthConfig `json:"oauth,omitempty"`
 	// Agents are the agents by name.
 	Agents map[string]*AgentConfig `json:"agents,omitempty"`
 
@@ -48,10 +51,11 @@ type App struct {
 	vaultErr  error
 
 	// agents is changed while the configuration is provisioned and only read after.
-	agents map[string]*agent
-	feeds  map[string]*egress.Feed // the blocklists of egress policies, by the policies' names
-	ready  chan struct{}           // closed when Start has ended
-	pooled []func() error          // gives back what this configuration took from pools
+	agents  map[string]*agent
+	clients map[string]*oauth.Client
+	feeds   map[string]*egress.Feed // the blocklists of egress policies, by the policies' names
+	ready   chan struct{}           // closed when Start has ended
+	pooled  []func() error          // gives back what this configuration took from pools
 }
 
 // StoreConfig says where durable state lives.
@@ -148,6 +152,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	if a.points.keep != keep {
 		a.logger.Warn("analytics: another retention takes effect when the server starts anew", zap.String("path", path))
+	}
+	if err := a.addOAuth(); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Egress)) {
 		c := a.Egress[name]
@@ -257,6 +264,11 @@ func (a *App) addAgent(name string, c *AgentConfig) error {
 func (a *App) checkReferences(name string, c *AgentConfig) error {
 	if c.Egress != "" && a.Egress[c.Egress] == nil {
 		return at(c.Place, "agent %s: egress %s: no such policy; define it with: egress %s { ... } (there are: %s)", name, c.Egress, c.Egress, names(a.Egress))
+	}
+	for _, binding := range slices.Sorted(maps.Keys(c.OAuth)) {
+		if client := c.OAuth[binding]; a.OAuth[client] == nil {
+			return at(c.Place, "agent %s: oauth %s: there is no client %s; define it in the global gatehouse block with: oauth %s { ... } (there are: %s)", name, binding, client, client, names(a.OAuth))
+		}
 	}
 	for _, t := range c.Tail {
 		if a.Agents[t] == nil {

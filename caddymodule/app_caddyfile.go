@@ -26,6 +26,7 @@ import (
 //			retention <duration>
 //		}
 //		egress <name> { ... }
+//		oauth <name> { ... }
 //		agent <name> { ... }
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
@@ -95,10 +96,22 @@ func parseAppOption(d *caddyfile.Dispenser, app *App) error {
 			app.Agents = map[string]*AgentConfig{}
 		}
 		app.Agents[name] = c
-	case "audit", "oauth":
+	case "oauth":
+		name, c, err := parseOAuth(d)
+		if err != nil {
+			return err
+		}
+		if app.OAuth[name] != nil {
+			return d.Errf("the oauth client %s is there already", name)
+		}
+		if app.OAuth == nil {
+			app.OAuth = map[string]*OAuthConfig{}
+		}
+		app.OAuth[name] = c
+	case "audit":
 		return refuseOption(d, d.Val())
 	default:
-		return unknownOption(d, "gatehouse", "store, keyring, analytics, egress and agent")
+		return unknownOption(d, "gatehouse", "store, keyring, analytics, egress, oauth and agent")
 	}
 	return nil
 }

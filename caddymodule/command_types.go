@@ -184,6 +184,12 @@ func envTypes(agent string, full *resolvedAgent, mains map[string]string, dir st
 	for name, secret := range full.Secrets {
 		lines = append(lines, envLine{name, "string", "secret " + secret})
 	}
+	for name, secret := range full.SecretStore {
+		lines = append(lines, envLine{name, "SecretsStoreSecret", "secret " + secret})
+	}
+	for name, client := range full.OAuth {
+		lines = append(lines, envLine{name, "SecretsStoreSecret", "access token of the oauth client " + client})
+	}
 	for name, set := range full.Analytics {
 		lines = append(lines, envLine{name, "AnalyticsEngineDataset", "dataset " + set})
 	}

@@ -83,6 +83,7 @@ func (e *edge) doOpen() error {
 	e.directory = durable.NewDirectory(durable.Config{Store: store, Logger: log})
 	e.directory.Register(strictNamespace, newStrictClass())
 	e.directory.Register(strictLedgerNamespace, newStrictClass())
+	e.directory.Register(oauthNamespace, durable.NewNativeClass(durable.NativeConfig{}))
 	e.sockets = socket.New(socket.Config{Deliver: e.deliver})
 	e.spaces = kv.New(kv.Config{Store: store})
 	e.schedule = newSchedule(e)

@@ -85,7 +85,7 @@ type policyParts struct {
 	name   string
 	owner  string // the agent that it is for
 	block  *egress.Feed
-	values egress.Secrets // nil where it uses none
+	values *vaultSecrets // nil where it uses none
 	edge   *edge
 }
 
@@ -100,9 +100,11 @@ func (c *EgressConfig) policy(parts policyParts) (*egress.Policy, error) {
 		MaxResponse: c.Response,
 		MaxRequest:  c.Request,
 		Concurrency: c.Concurrency,
-		Secrets:     values,
 		Report:      c.Mode == "report",
 		Timeout:     time.Duration(c.Timeout),
+	}
+	if values != nil {
+		cfg.Secrets = values
 	}
 	if c.DLP != nil {
 		cfg.DLP = &egress.DLP{Secrets: c.DLP.Secrets, Patterns: c.DLP.Patterns, Action: c.DLP.Action}
@@ -163,7 +165,7 @@ func (c *EgressConfig) policy(parts policyParts) (*egress.Policy, error) {
 		if values == nil {
 			break // nothing looks for them
 		}
-		if err := checkSecret(values, ref); err != nil {
+		if err := values.check(ref); err != nil {
 			p.Close()
 			return nil, at(c.Place, "egress %s: %w", name, err)
 		}
@@ -208,8 +210,12 @@ func parsePrefix(s string) (netip.Prefix, error) {
 //		allow <host[:port]> {
 //			methods <method...>
 //			paths <path...>
-//			inject <header> <value> | bearer <value> | basic <user> <password> | query <parameter> <value>
-//			inject hmac <header> <format> <key> | aws_sigv4 <region> <service> <key id> <secret> [<token>]
+//			inject <header> <value>
+//			inject bearer <value>
+//			inject basic <user> <password>
+//			inject query <parameter> <value>
+//			inject hmac <header> <format> <key>
+//			inject aws_sigv4 <region> <service> <key id> <secret> [<token>]
 //			inject_over_http
 //			secrets <name...>
 //			budget <amount/period...>

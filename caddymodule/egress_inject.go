@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-edge/gatehouse/egress"
 	"github.com/gatehouse-edge/gatehouse/secrets"
+	"github.com/gatehouse-edge/gatehouse/secrets/oauth"
 )
 
 // EgressInject is a credential that is put into the requests that a rule allows. Values of secrets are written {secret.NAME}.
@@ -72,14 +73,33 @@ func parseInject(d *caddyfile.Dispenser) (EgressInject, error) {
 	return c, nil
 }
 
-// vaultSecrets are the vault's secrets for egress policies, as they are at each moment.
-type vaultSecrets struct{ vault *secrets.Vault }
+// vaultSecrets are the vault's secrets, and the tokens of OAuth clients, for egress policies, as they are at each moment.
+type vaultSecrets struct {
+	vault   *secrets.Vault
+	clients map[string]*oauth.Client
+}
 
-// secretName is the name that a reference has in the vault.
+// secretName is the name of the secret that a reference names.
 func secretName(reference string) string { return strings.TrimPrefix(reference, "secret.") }
 
+// inVault are the names that the values of a reference have in the vault.
+func inVault(reference string) []string {
+	if client, ok := strings.CutPrefix(reference, "oauth."); ok {
+		return oauth.Bound(client)
+	}
+	return []string{secretName(reference)}
+}
+
 // Open implements egress.Secrets. What it says may be shown to code: names, and not why.
-func (s vaultSecrets) Open(_ context.Context, reference string) (string, error) {
+func (s vaultSecrets) Open(ctx context.Context, reference string) (string, error) {
+	if name, ok := strings.CutPrefix(reference, "oauth."); ok {
+		client := s.clients[name]
+		if client == nil {
+			return "", fmt.Errorf("there is no oauth client %s", name)
+		}
+		token, err := client.Token(ctx)
+		return token.Reveal(), err
+	}
 	v, err := s.vault.Open(secretName(reference))
 	switch {
 	case errors.Is(err, secrets.ErrNotFound):
@@ -98,9 +118,9 @@ func (s vaultSecrets) Search(references []string, except bool) (egress.Search, e
 	if err != nil {
 		return nil, errors.New("the secrets cannot be opened")
 	}
-	list := make([]string, len(references))
-	for i, ref := range references {
-		list[i] = secretName(ref)
+	var list []string
+	for _, ref := range references {
+		list = append(list, inVault(ref)...)
 	}
 	if except {
 		return r.Except(list...), nil
@@ -129,13 +149,19 @@ func (a *App) egressPolicy(name, owner string) (*egress.Policy, error) {
 		if err != nil {
 			return nil, err
 		}
-		parts.values = vaultSecrets{vault}
+		parts.values = &vaultSecrets{vault, a.clients}
 	}
 	return c.policy(parts)
 }
 
-// checkSecret refuses a name that no secret has.
-func checkSecret(s egress.Secrets, reference string) error {
+// check refuses a name that no secret and no client has. No token is asked for.
+func (s vaultSecrets) check(reference string) error {
+	if name, ok := strings.CutPrefix(reference, "oauth."); ok {
+		if s.clients[name] == nil {
+			return fmt.Errorf("there is no oauth client %s; define it in the global gatehouse block (there are: %s)", name, names(s.clients))
+		}
+		return nil
+	}
 	if _, err := s.Open(context.Background(), reference); err != nil {
 		return fmt.Errorf("%w; put it with: caddy gatehouse secret put %s", err, secretName(reference))
 	}

@@ -362,8 +362,8 @@ func (h *host) listActors(ctx context.Context, binding, after string, limit int)
 const maxActorList = 1000
 
 // Secret implements agentruntime.Host.
-func (h *host) Secret(_ context.Context, binding string) (string, error) {
-	return h.rel.reveal(binding)
+func (h *host) Secret(ctx context.Context, binding string) (string, error) {
+	return h.rel.reveal(ctx, binding)
 }
 
 // Emit implements agentruntime.Host.

@@ -127,14 +127,17 @@ func parseAllowIP(texts []string) (list []netip.Prefix, err error) {
 }
 
 // keyAddress reads an address that keys may come from: https, or http on this machine.
-func keyAddress(text string) (*url.URL, error) {
+func keyAddress(text string) (*url.URL, error) { return secureAddress(text, "keys") }
+
+// secureAddress reads an address from which something is taken that must be nobody else's.
+func secureAddress(text, what string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil {
 		return nil, fmt.Errorf("%q is not an address like https://id.example.com", text)
 	}
 	ip, _ := netip.ParseAddr(u.Hostname())
 	if u.Scheme != "https" && !(u.Scheme == "http" && ip.IsLoopback()) {
-		return nil, fmt.Errorf("%q: keys are taken over https only, since whoever can change them can be anybody", text)
+		return nil, fmt.Errorf("%q: %s are taken over https only, since whoever can change them can be anybody", text, what)
 	}
 	return u, nil
 }

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"github.com/gatehouse-edge/gatehouse/durable"
 	"github.com/gatehouse-edge/gatehouse/egress"
 	"github.com/gatehouse-edge/gatehouse/secrets"
+	"github.com/gatehouse-edge/gatehouse/secrets/oauth"
 	"github.com/gatehouse-edge/gatehouse/throttle"
 )
 
@@ -43,10 +45,11 @@ type release struct {
 	assets   *assets.Folder               // nil: none
 	edge     *edge
 	points   *points
-	vault    *secrets.Vault
+	vault    *secrets.Vault           // nil: the code is given no secrets
+	clients  map[string]*oauth.Client // by name
 
 	mu       sync.Mutex
-	revealed map[string]secrets.Value // what code was given, by a name for the redactor
+	revealed map[string][]secrets.Value // what code was given, by a name for the redactor, newest last
 	redactor *secrets.Redactor
 }
 
@@ -138,7 +141,13 @@ func (a *App) fingerprint(name string, c *resolvedAgent, bundle *agentruntime.Bu
 		ring = *a.Keyring
 		ring.Place = ""
 	}
-	b, err := json.Marshal([]any{a.edge.storage.dir, a.points.path, ring, name, plain, bundle.Version(), policy})
+	clients := map[string]OAuthConfig{}
+	for name, c := range a.OAuth {
+		client := *c
+		client.Place = ""
+		clients[name] = client
+	}
+	b, err := json.Marshal([]any{a.edge.storage.dir, a.points.path, ring, name, plain, bundle.Version(), policy, clients})
 	if err != nil {
 		return "", err
 	}
@@ -150,7 +159,7 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 	r := &release{
 		name: name, key: key, config: &c.AgentConfig, bundle: bundle, policy: egress.None,
 		actors: map[string]durable.Namespace{}, classes: map[string]*actorClass{}, datasets: c.Analytics, services: map[string]service{}, limits: map[string]*throttle.Zone{},
-		edge: a.edge, points: a.points, revealed: map[string]secrets.Value{},
+		edge: a.edge, points: a.points, revealed: map[string][]secrets.Value{}, clients: a.clients,
 	}
 	for _, text := range c.Crons {
 		expr, err := agentruntime.CronSchedule(text)
@@ -211,7 +220,7 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 	for _, b := range slices.Sorted(maps.Keys(c.vars)) {
 		bindings = append(bindings, agentruntime.Binding{Name: b, Kind: agentruntime.BindingJSON, Value: string(c.vars[b])})
 	}
-	if len(c.Secrets) > 0 {
+	if len(c.Secrets)+len(c.SecretStore)+len(c.OAuth) > 0 {
 		vault, err := a.openVault()
 		if err != nil {
 			return nil, err
@@ -225,6 +234,11 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 			return nil, fmt.Errorf("secret %s: %w", b, err)
 		}
 		bindings = append(bindings, agentruntime.Binding{Name: b, Kind: agentruntime.BindingSecret})
+	}
+	for _, m := range []map[string]string{c.SecretStore, c.OAuth} {
+		for _, b := range slices.Sorted(maps.Keys(m)) {
+			bindings = append(bindings, agentruntime.Binding{Name: b, Kind: agentruntime.BindingSecretStore})
+		}
 	}
 	if c.Egress != "" {
 		p, err := a.egressPolicy(c.Egress, name)
@@ -262,32 +276,52 @@ func (a *App) makeRelease(name, key string, c *resolvedAgent, bundle *agentrunti
 	return r, nil
 }
 
+// keptTokens is how many access tokens of a client are struck out: those before have ended.
+const keptTokens = 8
+
 // reveal opens a secret for code, and strikes its value out of everything written down from then on.
-func (r *release) reveal(binding string) (string, error) {
-	name, ok := r.config.Secrets[binding]
-	if !ok {
-		return "", fmt.Errorf("secret %s: %w", binding, agentruntime.ErrNoBinding)
+func (r *release) reveal(ctx context.Context, binding string) (string, error) {
+	var v secrets.Value
+	var err error
+	secret, kept := r.config.Secrets[binding], 0
+	if secret == "" {
+		secret = r.config.SecretStore[binding]
 	}
-	v, err := r.vault.Open(name)
-	if err != nil {
-		return "", fmt.Errorf("secret %s: %w", binding, err)
+	switch client := r.config.OAuth[binding]; {
+	case secret != "":
+		if v, err = r.vault.Open(secret); err != nil {
+			return "", fmt.Errorf("secret %s: %w", binding, err)
+		}
+	case client != "":
+		if v, err = r.clients[client].Token(ctx); err != nil {
+			return "", &agentruntime.HostError{Name: "Error", Message: err.Error()}
+		}
+		secret, kept = oauth.Group(client), keptTokens
+	default:
+		return "", fmt.Errorf("secret %s: %w", binding, agentruntime.ErrNoBinding)
 	}
 	text := v.Reveal()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known := name
-	for n := 2; ; n++ {
-		old, ok := r.revealed[known]
-		if !ok {
-			break
-		}
-		if old.Reveal() == text {
-			return text, nil
-		}
-		known = fmt.Sprintf("%s, older %d", name, n)
+	known := r.revealed[secret]
+	if slices.ContainsFunc(known, func(old secrets.Value) bool { return old.Reveal() == text }) {
+		return text, nil
 	}
-	r.revealed[known] = v
-	r.redactor = secrets.NewRedactor(r.revealed)
+	if known = append(known, v); kept > 0 && len(known) > kept {
+		known = known[1:]
+	}
+	r.revealed[secret] = known
+	named := map[string]secrets.Value{}
+	for name, values := range r.revealed {
+		for i, v := range values {
+			if i > 0 {
+				named[fmt.Sprintf("%s, older %d", name, i+1)] = v
+			} else {
+				named[name] = v
+			}
+		}
+	}
+	r.redactor = secrets.NewRedactor(named)
 	return text, nil
 }
 

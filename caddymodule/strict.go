@@ -35,7 +35,7 @@ func newStrictClass() durable.Class {
 	})
 }
 
-// doStrict runs f as an event of the actor that counts a key of a zone or budget.
+// doStrict runs f as an event of the actor that stands for a key of a zone, a budget or another limit.
 func doStrict(ctx context.Context, directory *durable.Directory, actors durable.Namespace, limit, key string, f func(*durable.Storage) error) error {
 	handle, err := directory.Acquire(ctx, actors.Key(actors.IDFromName(strconv.Quote(limit)+" "+key)), "")
 	if err != nil {
@@ -44,7 +44,7 @@ func doStrict(ctx context.Context, directory *durable.Directory, actors durable.
 	defer handle.Release()
 	n, ok := handle.Instance().(*durable.Native)
 	if !ok {
-		return fmt.Errorf("throttle: %s is not counted by this process", limit)
+		return fmt.Errorf("%s is not kept by this process", limit)
 	}
 	return n.Do(ctx, f)
 }

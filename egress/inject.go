@@ -21,7 +21,7 @@ import (
 )
 
 // Secrets are the values that a policy puts into requests and keeps from leaving otherwise. A reference names one: "secret.openai". They are
-// safe for concurrent use.
+// safe for concurrent use. A reference "oauth.crm" names the access token of a client.
 type Secrets interface {
 	// Open gives the value of a reference. Its error may be shown to agent code.
 	Open(ctx context.Context, reference string) (string, error)
@@ -69,7 +69,7 @@ type injecting struct {
 	body    []byte // where one of the injections signs
 }
 
-var errTemplate = errors.New("write {secret.NAME} for a secret; other braces have no meaning here")
+var errTemplate = errors.New("write {secret.NAME} for a secret, or {oauth.NAME} for the access token of a client; other braces have no meaning here")
 
 // expand gives each reference of a template to value, and joins what it returns with the text between.
 func expand(template string, value func(reference string) (string, error)) (string, error) {
@@ -84,7 +84,7 @@ func expand(template string, value func(reference string) (string, error)) (stri
 			return out.String(), nil
 		}
 		reference, after, found := strings.Cut(rest, "}")
-		if kind, name, _ := strings.Cut(reference, "."); !found || kind != "secret" || name == "" {
+		if kind, name, _ := strings.Cut(reference, "."); !found || kind != "secret" && kind != "oauth" || name == "" {
 			return "", errTemplate
 		}
 		v, err := value(reference)
@@ -107,7 +107,7 @@ func references(templates ...string) (refs []string, err error) {
 		}
 	}
 	if len(refs) == 0 {
-		return nil, errors.New("an injection has no {secret.NAME}; set what is no secret in the code")
+		return nil, errors.New("an injection has no {secret.NAME} or {oauth.NAME}; set what is no secret in the code")
 	}
 	slices.Sort(refs)
 	return slices.Compact(refs), nil
@@ -275,10 +275,6 @@ func (h *hop) inject(out *http.Request) error {
 	case h.x.opt.WebSocket:
 		return refuse("credentials are not put into the handshake of a WebSocket, for what comes back could not be searched")
 	}
-	var err error
-	if h.strike, err = h.x.policy.secrets.Search(h.match.refs, false); err != nil {
-		return refuse(err.Error())
-	}
 	// What comes back must be readable, and whole.
 	out.Header.Del("Accept-Encoding")
 	out.Header.Del("Range")
@@ -299,6 +295,11 @@ func (h *hop) inject(out *http.Request) error {
 		if err := i.apply(in); err != nil {
 			return refuse(err.Error())
 		}
+	}
+	// After they were opened: a token that was replaced by that is to be found as well.
+	var err error
+	if h.strike, err = h.x.policy.secrets.Search(h.match.refs, false); err != nil {
+		return refuse(err.Error())
 	}
 	return nil
 }

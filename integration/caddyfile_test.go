@@ -122,11 +122,23 @@ func (w *workshop) supply(config any) {
 		for _, name := range secrets {
 			w.caddy("a value", "gatehouse", "secret", "put", name.(string), "--config", "Caddyfile")
 		}
+		clients, _ := c["oauth"].(map[string]any)
+		for name, client := range clients {
+			if _, ok := client.(map[string]any); ok {
+				w.caddy("a first refresh token", "gatehouse", "secret", "put", name, "--config", "Caddyfile")
+			}
+		}
 		for _, v := range c {
 			w.supply(v)
 		}
+	case string:
+		for _, m := range secretReference.FindAllStringSubmatch(c, -1) {
+			w.caddy("a value", "gatehouse", "secret", "put", m[1], "--config", "Caddyfile")
+		}
 	}
 }
+
+var secretReference = regexp.MustCompile(`\{secret\.([a-z0-9_-]+)\}`)
 
 func (w *workshop) writeMissing(name, text string) {
 	w.t.Helper()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -111,7 +112,7 @@ func TestTakenOverCell(t *testing.T) {
 		if answer.Errno != unix.EPERM.Error() {
 			t.Errorf("%s: %+v", attempts[i].name, answer)
 		}
-		if want := fmt.Sprintf(`"msg":"a cell was refused a system call","agent":"taken","call":%q`, attempts[i].call); !strings.Contains(s.logged(), want) {
+		if want := fmt.Sprintf(`"msg":"a cell was refused a system call","agent":"taken","call":%q`, attempts[i].call); !s.willLog(want) {
 			t.Errorf("%s: not in the log: %s", attempts[i].name, want)
 		}
 	}
@@ -132,8 +133,8 @@ func TestTakenOverCell(t *testing.T) {
 		mine(wire.OpHostSecret, "MINE"),
 		mine(wire.OpHostSecret, "SECRET"),
 		mine(wire.OpHostSecret, "theirs"),
-		mine(wire.OpHostKV, "STORE", 1, "key", 0, 0, false, "", "", 0),
-		mine(wire.OpHostKV, "theirs", 1, "key", 0, 0, false, "", "", 0),
+		mine(wire.OpHostKV, "STORE", 1, "key", 0, 0, false, false, "", "", "", 0),
+		mine(wire.OpHostKV, "theirs", 1, "key", 0, 0, false, false, "", "", "", 0),
 		mine(wire.OpHostLimit, "LIMIT", "key"),
 		askGateway(wire.OpGet, uint64(self), 1, "n"),
 		askGateway(wire.OpGet, 1, 1, "n"),
@@ -155,7 +156,7 @@ func TestTakenOverCell(t *testing.T) {
 		}
 	}
 	for _, asked := range []string{"secret SECRET", "secret theirs", "kv STORE", "kv theirs", "ratelimit LIMIT", "the storage of an actor", "durable COUNTER", "durable victim/Counter"} {
-		if want := `"msg":"a cell asked for what its agent does not have","agent":"taken","asked":"` + asked; !strings.Contains(s.logged(), want) {
+		if want := `"msg":"a cell asked for what its agent does not have","agent":"taken","asked":"` + asked; !s.willLog(want) {
 			t.Errorf("not in the log: %s", want)
 		}
 	}
@@ -213,4 +214,15 @@ func (s *server) takeover(orders ...takeoverOrder) []takeoverAnswer {
 		s.t.Fatalf("%d answers to %d orders", len(answers), len(orders))
 	}
 	return answers
+}
+
+// willLog tells whether text comes to be in the log, which is read from a pipe.
+func (s *server) willLog(text string) bool {
+	for range 100 {
+		if strings.Contains(s.logged(), text) {
+			return true
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return false
 }

@@ -101,32 +101,100 @@ func (v *Vault) Put(name string, value Value) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	text := value.Reveal()
-	switch {
-	case text == "":
-		return fmt.Errorf("%w: secret %s is empty", ErrValue, name)
-	case len(text) > MaxValueBytes:
-		return fmt.Errorf("%w: secret %s has %d bytes, more than %d", ErrValue, name, len(text), MaxValueBytes)
-	case !utf8.ValidString(text):
-		return fmt.Errorf("%w: secret %s is not UTF-8 text", ErrValue, name)
-	}
-	sealed, err := v.keyring.Seal([]byte(text), associated(name))
+	sealed, err := v.seal(name, value)
 	if err != nil {
-		return fmt.Errorf("secret %s: %w", name, err)
+		return err
 	}
 	return v.change(func(file *vaultFile) error {
-		now := v.now().UTC()
-		id, _ := SealedKeyID(sealed)
-		entry := vaultSecret{Info: Info{Name: name, KeyID: id, Created: now, Updated: now}, Sealed: sealed}
-		i, found := file.find(name)
-		if found {
-			entry.Created = file.Secrets[i].Created
-			file.Secrets[i] = entry
-		} else {
-			file.Secrets = slices.Insert(file.Secrets, i, entry)
+		v.insert(file, name, sealed)
+		return nil
+	})
+}
+
+// PutGroup makes values, by name, the whole content of a group, in one step.
+// What a group holds is found by Redactor and resealed as every secret is, as
+// GROUP/NAME; List does not show it. It is for what the gateway keeps itself.
+func (v *Vault) PutGroup(group string, values map[string]Value) error {
+	sealed := make(map[string][]byte, len(values))
+	for name, value := range values {
+		if !ValidName(name) {
+			return checkName(name)
+		}
+		full := group + "/" + name
+		var err error
+		if sealed[full], err = v.seal(full, value); err != nil {
+			return err
+		}
+	}
+	return v.change(func(file *vaultFile) error {
+		kept := make([]vaultSecret, 0, len(file.Secrets)+len(sealed))
+		for _, s := range file.Secrets {
+			if _, again := sealed[s.Name]; again || !inGroup(s.Name, group) {
+				kept = append(kept, s)
+			}
+		}
+		file.Secrets = kept
+		for name, b := range sealed {
+			v.insert(file, name, b)
 		}
 		return nil
 	})
+}
+
+// Group opens what a group holds, by name.
+func (v *Vault) Group(group string) (map[string]Value, error) {
+	file, err := v.current()
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]Value{}
+	for _, s := range file.Secrets {
+		if !inGroup(s.Name, group) {
+			continue
+		}
+		if values[s.Name[len(group)+1:]], err = v.open(s); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// inGroup tells whether a name is of the group.
+func inGroup(name, group string) bool {
+	i := strings.LastIndexByte(name, '/')
+	return i >= 0 && name[:i] == group
+}
+
+// seal checks a value and seals it under its name.
+func (v *Vault) seal(name string, value Value) ([]byte, error) {
+	text := value.Reveal()
+	switch {
+	case text == "":
+		return nil, fmt.Errorf("%w: secret %s is empty", ErrValue, name)
+	case len(text) > MaxValueBytes:
+		return nil, fmt.Errorf("%w: secret %s has %d bytes, more than %d", ErrValue, name, len(text), MaxValueBytes)
+	case !utf8.ValidString(text):
+		return nil, fmt.Errorf("%w: secret %s is not UTF-8 text", ErrValue, name)
+	}
+	sealed, err := v.keyring.Seal([]byte(text), associated(name))
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w", name, err)
+	}
+	return sealed, nil
+}
+
+// insert puts a sealed value into the file's content, replacing one that is there.
+func (v *Vault) insert(file *vaultFile, name string, sealed []byte) {
+	now := v.now().UTC()
+	id, _ := SealedKeyID(sealed)
+	entry := vaultSecret{Info: Info{Name: name, KeyID: id, Created: now, Updated: now}, Sealed: sealed}
+	i, found := file.find(name)
+	if found {
+		entry.Created = file.Secrets[i].Created
+		file.Secrets[i] = entry
+	} else {
+		file.Secrets = slices.Insert(file.Secrets, i, entry)
+	}
 }
 
 // Delete removes the secret; ErrNotFound when there is none.
@@ -188,9 +256,11 @@ func (v *Vault) List() ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	infos := make([]Info, len(file.Secrets))
-	for i, s := range file.Secrets {
-		infos[i] = s.Info
+	infos := make([]Info, 0, len(file.Secrets))
+	for _, s := range file.Secrets {
+		if ValidName(s.Name) {
+			infos = append(infos, s.Info)
+		}
 	}
 	return infos, nil
 }
@@ -350,7 +420,7 @@ func readVault(path string) (vaultFile, fs.FileInfo, error) {
 		return corrupt(fmt.Sprintf("version %d is not %d", file.Version, vaultVersion))
 	}
 	for _, s := range file.Secrets {
-		if !ValidName(s.Name) {
+		if slices.ContainsFunc(strings.Split(s.Name, "/"), func(part string) bool { return !ValidName(part) }) {
 			return corrupt(fmt.Sprintf("invalid name %q", s.Name))
 		}
 	}

@@ -211,3 +211,38 @@ func TestVaultRefusesCorruptFile(t *testing.T) {
 		})
 	}
 }
+
+func TestVaultGroups(t *testing.T) {
+	v := testVault(t)
+	if err := v.Put("crm", NewValue("a secret value")); err != nil {
+		t.Fatal(err)
+	}
+	for _, values := range []map[string]Value{
+		{"access": NewValue("first access token"), "refresh": NewValue("first refresh token")},
+		{"access": NewValue("second access token")},
+	} {
+		if err := v.PutGroup("oauth/crm", values); err != nil {
+			t.Fatal(err)
+		}
+		got, err := v.Group("oauth/crm")
+		if err != nil || len(got) != len(values) || got["access"].Reveal() != values["access"].Reveal() {
+			t.Fatalf("the group has %d values, %v", len(got), err)
+		}
+	}
+	if err := v.PutGroup("oauth/crm2", map[string]Value{"access": NewValue("another client's")}); err != nil {
+		t.Fatal(err)
+	}
+	if infos, err := v.List(); err != nil || len(infos) != 1 || infos[0].Name != "crm" {
+		t.Errorf("the list: %v, %v", infos, err)
+	}
+	r, err := v.Redactor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Redact("a second access token, and first access token"); got != "a [redacted:oauth/crm/access], and first access token" {
+		t.Error(got)
+	}
+	if err := v.PutGroup("oauth/crm", map[string]Value{"bad name": NewValue("x")}); !errors.Is(err, ErrName) {
+		t.Error(err)
+	}
+}
