@@ -166,7 +166,9 @@ agent caller {
 func TestOAuth(t *testing.T) {
 	t.Parallel()
 	o := newOAuthServer(t)
-	api := newOutside(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "came with ", r.Header.Get("Authorization")) })
+	api := newOutside(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "came with ", r.Header.Get("Authorization"))
+	})
 	s := newOAuthAgent(t, o, api)
 	s.start()
 	if n := o.asked.Load(); n != 0 {
