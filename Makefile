@@ -90,14 +90,21 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 		then echo "ok $$0 $$1: $$(grep -o "execs: [0-9]*" "$$log" | tail -1)"; else echo "FAIL $$0 $$1"; cat "$$log"; exit 1; fi'
 
 deps: ## fetch what only tests need: npm packages, Chromium, web-platform-tests, prose; Go fetches its modules by itself
-	@for program in npm chromium; do \
+	@for program in npm chromium curl; do \
 		if command -v $$program >/dev/null; then continue; fi; \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && apt-get install -yq --no-install-recommends $$program; \
 		else \
-			echo "The tests need $$program: install Node.js 20 or later (https://nodejs.org) with npm, and Chromium as chromium, then run this again."; exit 1; \
+			echo "The tests need $$program: install Node.js 20 or later (https://nodejs.org) with npm, Chromium as chromium, and curl, then run this again."; exit 1; \
 		fi; \
 	done; \
+	if ! python3 -c 'import requests' 2>/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && apt-get install -yq --no-install-recommends python3-requests; \
+		else \
+			echo "The tests need Python 3 with requests: install python3-requests, then run this again."; exit 1; \
+		fi; \
+	fi; \
 	for dir in $(NPM_TESTS); do npm ci --prefix "$$dir" --ignore-scripts --no-audit --no-fund; done
 	@agentruntime/testdata/wpt/fetch.sh
 	@internal/testkit/testdata/prose/fetch.sh

@@ -27,7 +27,7 @@ func init() {
   caddy gatehouse types coordinator > env.d.ts
   caddy gatehouse backup /backup/store.backup`
 			cmd.AddCommand(tailCommand(), secretCommand(), sqlCommand(), devCommand(), typesCommand(),
-				actorsCommand(), backupCommand(), restoreCommand(), fsckCommand(), storeKeyCommand(), serviceTokenCommand())
+				actorsCommand(), backupCommand(), restoreCommand(), fsckCommand(), storeKeyCommand(), serviceTokenCommand(), proxyCACommand())
 			for _, name := range laterCommands {
 				cmd.AddCommand(laterCommand(name))
 			}

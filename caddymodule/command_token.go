@@ -39,7 +39,7 @@ func runServiceToken(cmd *cobra.Command, args []string) error {
   %s: %s
   %s: %s
 
-For the site, in its Caddyfile:
+For a site, in its Caddyfile:
 
   identity {
   	service_token %s %s
@@ -48,7 +48,13 @@ For the site, in its Caddyfile:
   	allow service_token %s
   }
 
+Or for a client of a forward proxy, which has HTTPS_PROXY=http://%s:%s@HOST:PORT:
+
+  egress_proxy POLICY {
+  	client %s %s
+  }
+
 The secret is kept nowhere: hand it over now.
-`, headerTokenID, name, headerTokenSecret, secret, name, digest, name)
+`, headerTokenID, name, headerTokenSecret, secret, name, digest, name, name, secret, name, digest)
 	return err
 }

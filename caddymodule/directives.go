@@ -17,7 +17,6 @@ var pipeline = []struct {
 
 // later are the directives of the contract that this version does not have.
 var later = map[string]string{
-	"egress_proxy":    "the forward proxy",
 	"agent_dashboard": "the page",
 }
 
@@ -34,6 +33,7 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("identity", parseIdentity)
 	httpcaddyfile.RegisterHandlerDirective("access", parseAccess)
 	httpcaddyfile.RegisterHandlerDirective("waf", parseWAF)
+	httpcaddyfile.RegisterHandlerDirective("egress_proxy", parseEgressProxy)
 	httpcaddyfile.RegisterHandlerDirective("agent", parseAgent)
 	for name := range later {
 		httpcaddyfile.RegisterDirective(name, refuseDirective)

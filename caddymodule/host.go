@@ -106,16 +106,20 @@ func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentrun
 // observe writes one hop of an outgoing request down; ended says that what was written of it before is out of date. hops
 // has the place in the record of each hop.
 func (h *host) observe(hops map[int]int, c egress.Call, ended bool) {
+	noteCall(h.rec, h.rel.redact, hops, c, ended)
+}
+
+func noteCall(rec *record.Record, redact func(string) string, hops map[int]int, c egress.Call, ended bool) {
 	to := c.Host
 	if c.Port != 0 && !(c.Port == 443 && c.Scheme == "https") && !(c.Port == 80 && c.Scheme == "http") {
 		to = fmt.Sprintf("%s:%d", c.Host, c.Port)
 	}
 	call := record.Call{
-		Kind: "egress", Host: h.rel.redact(to), Method: c.Method, Status: c.Status, BytesOut: c.BytesOut, BytesIn: c.BytesIn,
+		Kind: "egress", Host: redact(to), Method: c.Method, Status: c.Status, BytesOut: c.BytesOut, BytesIn: c.BytesIn,
 		Millis: record.Millis(c.Duration), Decision: c.Decision, Rule: c.Rule, Error: c.Reason,
 		Injected: c.Injected, Found: c.Found,
 	}
-	h.rec.Write(func(e *record.Entry) {
+	rec.Write(func(e *record.Entry) {
 		at, written := hops[c.Hop]
 		switch {
 		case !written:

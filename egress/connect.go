@@ -35,6 +35,38 @@ type Conn struct {
 // and be without methods and paths; the addresses are decided as those of requests are. observe, when set, is called once:
 // when the connection was refused, has failed or was closed. The error is a *Refusal or a *Failure.
 func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)) (*Conn, error) {
+	c, _, err := p.connect(ctx, address, false, observe)
+	return c, err
+}
+
+// Tunnel opens a connection for a program that asks a proxy for it (RFC 9110, section 9.3.6). It is allowed where Connect is, and besides
+// where a rule allows https to the host and port and asks for nothing that a tunnel hides: methods, paths, credentials, DLP. Then secure
+// is true, and the caller lets nothing pass but TLS to that host.
+func (p *Policy) Tunnel(ctx context.Context, address string, observe func(Call)) (c *Conn, secure bool, err error) {
+	return p.connect(ctx, address, true, observe)
+}
+
+// overTLS decides about a tunnel in which there is TLS.
+func (p *Policy) overTLS(t target) verdict {
+	t.scheme, t.path = "https", "/"
+	v := p.rules.decide(t, "CONNECT")
+	hidden := ""
+	switch {
+	case !v.allow:
+		return v
+	case len(v.match.paths) > 0:
+		hidden = "the paths of requests"
+	case len(v.match.inject) > 0:
+		hidden = "the requests that credentials are put into"
+	case p.dlp != nil:
+		return verdict{rule: RuleDLP, reason: "a tunnel hides what leaves; the proxy has to intercept it"}
+	default:
+		return v
+	}
+	return verdict{rule: v.rule, reason: "a tunnel hides " + hidden + "; the proxy has to intercept it"}
+}
+
+func (p *Policy) connect(ctx context.Context, address string, tunnel bool, observe func(Call)) (_ *Conn, secure bool, _ error) {
 	begun := time.Now()
 	report := func(c Call) {
 		if observe != nil {
@@ -43,14 +75,17 @@ func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)
 		}
 	}
 	call := Call{Policy: p.Name(), Method: "CONNECT", Scheme: schemeTCP, Decision: Refused}
-	refuse := func(rule, reason string) (*Conn, error) {
+	refuse := func(rule, reason string) (*Conn, bool, error) {
 		call.Rule, call.Reason = rule, reason
 		report(call)
 		r := &Refusal{Policy: call.Policy, Method: call.Method, Host: call.Host, Rule: rule, Reason: reason}
 		if call.Host != "" {
 			r.Origin = target{scheme: schemeTCP, host: call.Host, port: call.Port}.origin()
 		}
-		return nil, r
+		if rule == RuleBudget {
+			r.code = CodeBudget
+		}
+		return nil, false, r
 	}
 	if p == nil || p.dialer == nil {
 		return refuse(RuleNoPolicy, "the agent has no egress policy")
@@ -69,6 +104,9 @@ func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)
 	t := target{scheme: schemeTCP, host: name, addr: addr, port: port}
 	call.Host, call.Port = name, port
 	v := p.rules.decide(t, call.Method)
+	if !v.allow && tunnel {
+		v, secure = p.overTLS(t), true
+	}
 	passed := decided{Allowed, v.rule, ""}
 	if !v.allow {
 		if !p.report {
@@ -107,12 +145,12 @@ func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)
 		}
 		call.Decision, call.Reason = passed.decision, f.Kind
 		report(call)
-		return nil, f
+		return nil, false, f
 	}
 	call.Decision, call.Reason = passed.decision, passed.reason
 	c := &Conn{Conn: conn, host: name, policy: p, call: call, begun: begun, observe: observe,
 		in: new(atomic.Int64), out: new(atomic.Int64), once: new(sync.Once), seen: new(seen), bill: bill}
-	if s := p.dlp.search(v.match); s != nil {
+	if s := p.dlp.search(v.match); s != nil && !secure {
 		if s.err != nil {
 			conn.Close()
 			return refuse(RuleDLP, "the secrets that may not leave cannot be read")
@@ -120,7 +158,14 @@ func (p *Policy) Connect(ctx context.Context, address string, observe func(Call)
 		c.watch = &watch{search: s}
 	}
 	opened = true
-	return c, nil
+	return c, secure, nil
+}
+
+// Refuse closes the connection and notes that a rule did.
+func (c *Conn) Refuse(rule, reason string) error {
+	c.seen.refuse(rule, reason)
+	_ = c.Close()
+	return c.refusal(rule, reason)
 }
 
 // seen is what DLP found in what was written, and what ended the connection.

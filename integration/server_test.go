@@ -65,6 +65,7 @@ type server struct {
 	ended chan struct{}
 	// program is what is run: binary, but for tests with a build of their own.
 	program string
+	environ []string // what its environment has besides the test's
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -127,7 +128,7 @@ func (s *server) command(stdin string, args ...string) (stdout, stderr string, e
 }
 
 func (s *server) env() []string {
-	return append(os.Environ(), "XDG_DATA_HOME="+filepath.Join(s.dir, "xdg"), "XDG_CONFIG_HOME="+filepath.Join(s.dir, "xdg"))
+	return append(append(os.Environ(), "XDG_DATA_HOME="+filepath.Join(s.dir, "xdg"), "XDG_CONFIG_HOME="+filepath.Join(s.dir, "xdg")), s.environ...)
 }
 
 // start runs the server and waits until it serves.

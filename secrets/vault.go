@@ -141,6 +141,31 @@ func (v *Vault) PutGroup(group string, values map[string]Value) error {
 	})
 }
 
+// EnsureGroup gives a group its first content, unless it has one. However many processes do so at a time, all find the same.
+func (v *Vault) EnsureGroup(group string, make func() (map[string]Value, error)) error {
+	if values, err := v.Group(group); err != nil || len(values) > 0 {
+		return err
+	}
+	return v.change(func(file *vaultFile) error {
+		if slices.ContainsFunc(file.Secrets, func(s vaultSecret) bool { return inGroup(s.Name, group) }) {
+			return nil
+		}
+		values, err := make()
+		if err != nil {
+			return err
+		}
+		for name, value := range values {
+			full := group + "/" + name
+			sealed, err := v.seal(full, value)
+			if err != nil {
+				return err
+			}
+			v.insert(file, full, sealed)
+		}
+		return nil
+	})
+}
+
 // Group opens what a group holds, by name.
 func (v *Vault) Group(group string) (map[string]Value, error) {
 	file, err := v.current()
