@@ -370,7 +370,7 @@ func (t *proxyTrip) answer(w http.ResponseWriter, status int, code, detail strin
 
 // parseEgressProxy reads the directive.
 //
-//	egress_proxy [<matcher>] <policy> {
+//	egress_proxy <policy> {
 //		client <name> <digest> [<policy>]
 //		intercept [<host...>]
 //	}
