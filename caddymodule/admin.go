@@ -31,6 +31,8 @@ func (*Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/gatehouse/tail", Handler: caddy.AdminHandlerFunc(serveTail)},
 		{Pattern: "/gatehouse/sql", Handler: caddy.AdminHandlerFunc(serveSQL)},
+		{Pattern: "/gatehouse/approvals", Handler: caddy.AdminHandlerFunc(serveApprovals)},
+		{Pattern: "/gatehouse/kv", Handler: caddy.AdminHandlerFunc(serveKV)},
 		{Pattern: "/gatehouse/backup", Handler: serveStore(serveBackup)},
 		{Pattern: "/gatehouse/actors", Handler: serveStore(serveActors)},
 	}

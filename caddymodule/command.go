@@ -27,7 +27,7 @@ func init() {
   caddy gatehouse types coordinator > env.d.ts
   caddy gatehouse backup /backup/store.backup`
 			cmd.AddCommand(tailCommand(), secretCommand(), sqlCommand(), devCommand(), typesCommand(),
-				actorsCommand(), backupCommand(), restoreCommand(), fsckCommand(), storeKeyCommand(), serviceTokenCommand(), proxyCACommand())
+				actorsCommand(), backupCommand(), restoreCommand(), fsckCommand(), storeKeyCommand(), serviceTokenCommand(), proxyCACommand(), approvalsCommand(), kvCommand())
 			for _, name := range laterCommands {
 				cmd.AddCommand(laterCommand(name))
 			}
@@ -42,7 +42,7 @@ func init() {
 }
 
 // laterCommands are the commands of the contract that this version does not have.
-var laterCommands = []string{"audit", "kv", "approvals"}
+var laterCommands = []string{"audit"}
 
 func laterCommand(name string) *cobra.Command {
 	return &cobra.Command{

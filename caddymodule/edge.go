@@ -51,6 +51,8 @@ type edge struct {
 	// caches are the agents' HTTP caches, zones the counters of their rate limits.
 	caches map[string]*cache.Store
 	zones  map[string]*throttle.Zone
+	// books remember the hosts that agents and clients of proxies have called.
+	books map[string]*hostBook
 	// waiting counts, for each agent, the requests whose answer has not begun.
 	waiting map[string]*atomic.Int64
 }
@@ -83,6 +85,7 @@ func (e *edge) doOpen() error {
 	e.directory = durable.NewDirectory(durable.Config{Store: store, Logger: log})
 	e.directory.Register(strictNamespace, newStrictClass())
 	e.directory.Register(strictLedgerNamespace, newStrictClass())
+	e.directory.Register(hostsNamespace, durable.NewNativeClass(durable.NativeConfig{}))
 	e.directory.Register(oauthNamespace, durable.NewNativeClass(durable.NativeConfig{}))
 	e.sockets = socket.New(socket.Config{Deliver: e.deliver})
 	e.spaces = kv.New(kv.Config{Store: store})

@@ -34,6 +34,10 @@ type EgressConfig struct {
 	DLP *EgressDLP `json:"dlp,omitempty"`
 	// Mode is enforce, the default, or report: what the rules and DLP would refuse is sent, and recorded.
 	Mode string `json:"mode,omitempty"`
+	// Hold keeps calls of hosts that have never been called from leaving until somebody has granted them. HoldWait is how long a call waits for
+	// that; default: not at all.
+	Hold     bool           `json:"hold,omitempty"`
+	HoldWait caddy.Duration `json:"hold_wait,omitempty"`
 	// Redirects is how many redirects a request may follow; default 5, at least 1.
 	Redirects int `json:"redirects,omitempty"`
 	// NoRedirects refuses to follow any.
@@ -102,6 +106,9 @@ func (c *EgressConfig) policy(parts policyParts) (*egress.Policy, error) {
 		Concurrency: c.Concurrency,
 		Report:      c.Mode == "report",
 		Timeout:     time.Duration(c.Timeout),
+	}
+	if parts.owner != "" {
+		cfg.Hosts = policyHosts{parts.edge.book(parts.owner), c.Hold, time.Duration(c.HoldWait)}
 	}
 	if values != nil {
 		cfg.Secrets = values
@@ -232,6 +239,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 //		budget <amount/period...>
 //		price <amount>
 //		dlp [secrets] [email] [card] [key] [block|mask|report]
+//		hold [<duration>]
 //		mode enforce|report
 //	}
 func parseEgress(d *caddyfile.Dispenser) (string, *EgressConfig, error) {
@@ -324,10 +332,19 @@ func parseEgress(d *caddyfile.Dispenser) (string, *EgressConfig, error) {
 			if err := parseBudget(d, &c.Budget, &c.Price); err != nil {
 				return "", nil, err
 			}
-		case "waf", "inject", "hold", "sign":
+		case "hold":
+			c.Hold = true
+			if args := d.RemainingArgs(); len(args) > 1 {
+				return "", nil, d.ArgErr()
+			} else if len(args) == 1 {
+				if c.HoldWait, err = parseDuration(args[0]); err != nil {
+					return "", nil, d.WrapErr(err)
+				}
+			}
+		case "waf", "inject", "sign":
 			return "", nil, refuseOption(d, d.Val()+" of egress")
 		default:
-			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, deny_ip, blocklist, budget, price, dlp, limits, redirects, response, timeout, mode")
+			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, deny_ip, blocklist, budget, price, dlp, limits, redirects, response, timeout, hold, mode")
 		}
 	}
 	return name, c, nil

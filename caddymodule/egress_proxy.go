@@ -343,6 +343,9 @@ func (t *proxyTrip) failed(w http.ResponseWriter, err error) error {
 	switch refused.Code() {
 	case egress.CodeBudget:
 		status = http.StatusTooManyRequests
+	case egress.CodeHeld:
+		w.Header().Set("Retry-After", "60")
+		status = http.StatusServiceUnavailable
 	case egress.CodeTimeout:
 		status = http.StatusGatewayTimeout
 	case egress.CodeRequestTooLarge:

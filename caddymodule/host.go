@@ -117,7 +117,7 @@ func noteCall(rec *record.Record, redact func(string) string, hops map[int]int, 
 	call := record.Call{
 		Kind: "egress", Host: redact(to), Method: c.Method, Status: c.Status, BytesOut: c.BytesOut, BytesIn: c.BytesIn,
 		Millis: record.Millis(c.Duration), Decision: c.Decision, Rule: c.Rule, Error: c.Reason,
-		Injected: c.Injected, Found: c.Found,
+		First: c.First, Injected: c.Injected, Found: c.Found,
 	}
 	rec.Write(func(e *record.Entry) {
 		at, written := hops[c.Hop]

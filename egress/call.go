@@ -23,6 +23,7 @@ type Call struct {
 	Reason   string        // why it was refused or failed; empty for a call that went well
 	Injected []string      // the references of the credentials that were put in, such as "secret.openai"
 	Found    []string      // what DLP found and where, such as "secret openai in the body"
+	First    bool          // the first call of the host, where the policy remembers them
 	Status   int           // the response's status; 0 when there was none
 	BytesOut int64         // bytes of the request body that were handed to the connection
 	BytesIn  int64         // bytes of the response body that were read

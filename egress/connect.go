@@ -82,8 +82,11 @@ func (p *Policy) connect(ctx context.Context, address string, tunnel bool, obser
 		if call.Host != "" {
 			r.Origin = target{scheme: schemeTCP, host: call.Host, port: call.Port}.origin()
 		}
-		if rule == RuleBudget {
+		switch rule {
+		case RuleBudget:
 			r.code = CodeBudget
+		case RuleHold:
+			r.code = CodeHeld
 		}
 		return nil, false, r
 	}
@@ -115,6 +118,16 @@ func (p *Policy) connect(ctx context.Context, address string, tunnel bool, obser
 		passed = decided{Reported, v.rule, v.reason}
 	}
 	call.Rule = v.rule
+	if p.hosts != nil {
+		first, err := p.hosts.Meet(ctx, name)
+		call.First = first
+		if err != nil && !p.report {
+			return refuse(RuleHold, held(err))
+		}
+		if err != nil {
+			passed = decided{Reported, RuleHold, held(err)}
+		}
+	}
 	bill := new(bill)
 	spent := func(reason string) error {
 		if p.report {

@@ -16,6 +16,7 @@ const (
 	CodeRequestTooLarge  = "EGRESS_REQUEST_TOO_LARGE"  // the request body passed its limit
 	CodeTimeout          = "EGRESS_TIMEOUT"            // no response headers within the policy's timeout
 	CodeBudget           = "EGRESS_BUDGET"             // the budget is spent
+	CodeHeld             = "EGRESS_HELD"               // the host waits for approval
 	CodeFailed           = "EGRESS_FAILED"             // allowed, but the network or the peer failed
 )
 
@@ -49,6 +50,7 @@ const (
 	RuleDLP       = "dlp"
 	RuleBusy      = "concurrency"
 	RuleBudget    = "budget"
+	RuleHold      = "hold"
 )
 
 // Refusal is the error of a request that a policy does not let pass. It names

@@ -30,6 +30,7 @@ type hop struct {
 	url     *url.URL                // what was sent, without credentials
 	match   *rule                   // that allowed it; nil for none
 	strike  Search                  // what is struck out of the response; nil for nothing
+	first   bool                    // the first call of its host
 	bill    bill                    // what the hop costs; settled when it is reported
 	leak    atomic.Pointer[Refusal] // of the request body
 	mu      sync.Mutex              // guards what follows
@@ -137,6 +138,9 @@ func (h *hop) prepare() (*http.Request, error) {
 	}
 	h.url = to
 	if err := h.guardHead(header); err != nil {
+		return nil, err
+	}
+	if err := h.meet(); err != nil {
 		return nil, err
 	}
 	out := (&http.Request{
@@ -327,7 +331,7 @@ func (h *hop) call(d decided, in int64) Call {
 		injected = h.match.refs
 	}
 	return Call{
-		Injected: injected, Found: found,
+		Injected: injected, Found: found, First: h.first,
 		Policy: h.x.policy.name, Method: h.method, Scheme: t.scheme, Host: t.host, Port: t.port, Hop: h.number,
 		Decision: d.decision, Rule: d.rule, Reason: d.reason, Status: h.status,
 		BytesOut: h.sent.Load(), BytesIn: in, Duration: time.Since(h.started),

@@ -79,6 +79,8 @@ type Config struct {
 	DLP *DLP
 	// Budgets bound what all calls cost.
 	Budgets []Budget
+	// Hosts remembers which hosts have been called; nil remembers nothing.
+	Hosts Hosts
 	// Concurrency is how many calls may be under way at a time, until their bodies have ended. More wait, and are refused when the timeout is
 	// over. 0 means any number.
 	Concurrency int
@@ -114,6 +116,7 @@ type Policy struct {
 	dlp         *guard
 	report      bool
 	budgets     []Budget
+	hosts       Hosts
 	busy        chan struct{} // has a place for each call under way; nil for any number
 }
 
@@ -161,7 +164,7 @@ func New(config Config) (*Policy, error) {
 		timeout:     orDefault(config.Timeout, DefaultTimeout),
 	}
 	p.dialer, p.roots = newDialer(config, addresses), config.Roots
-	p.block, p.secrets, p.report, p.budgets = config.Block, config.Secrets, config.Report, config.Budgets
+	p.block, p.secrets, p.report, p.budgets, p.hosts = config.Block, config.Secrets, config.Report, config.Budgets, config.Hosts
 	if p.dlp, err = newGuard(config.DLP, config.Secrets); err != nil {
 		return fail(err)
 	}

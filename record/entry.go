@@ -147,6 +147,8 @@ type Call struct {
 	Decision string  `json:"decision,omitempty"` // allow, refuse or report, for egress
 	Rule     string  `json:"rule,omitempty"`
 	Error    string  `json:"error,omitempty"`
+	// First says that the agent had never called the host before.
+	First bool `json:"first,omitempty"`
 	// Injected are the names of the credentials that were put in, such as secret.openai.
 	Injected []string `json:"injected,omitempty"`
 	// Found is what DLP found and where, such as "the secret openai in the body".

@@ -111,6 +111,9 @@ func (c Call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	addString(enc, "decision", c.Decision)
 	addString(enc, "rule", c.Rule)
 	addString(enc, "error", c.Error)
+	if c.First {
+		enc.AddBool("first", true)
+	}
 	addStrings(enc, "injected", c.Injected)
 	addStrings(enc, "found", c.Found)
 	return nil
