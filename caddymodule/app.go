@@ -53,9 +53,11 @@ type App struct {
 	// agents is changed while the configuration is provisioned and only read after.
 	agents  map[string]*agent
 	clients map[string]*oauth.Client
-	feeds   map[string]*egress.Feed // the blocklists of egress policies, by the policies' names
-	ready   chan struct{}           // closed when Start has ended
-	pooled  []func() error          // gives back what this configuration took from pools
+	// outbound are the rules of egress policies, by the policies' names.
+	outbound map[string]*pooledEngine
+	feeds    map[string]*egress.Feed // the blocklists of egress policies, by the policies' names
+	ready    chan struct{}           // closed when Start has ended
+	pooled   []func() error          // gives back what this configuration took from pools
 }
 
 // StoreConfig says where durable state lives.
@@ -162,6 +164,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 			if a.feeds[name], err = a.takeFeed(c.Blocklist); err != nil {
 				return at(c.Place, "egress %s: %w", name, err)
 			}
+		}
+		if err := a.addOutbound(name, c); err != nil {
+			return at(c.Place, "egress %s: waf: %w", name, err)
 		}
 		p, err := a.egressPolicy(name, "")
 		if err != nil {

@@ -12,7 +12,7 @@ var pipeline = []struct {
 	names  []string
 }{
 	{"redir", []string{"throttle", "identity", "bot_score", "waf", "access"}},
-	{"respond", []string{"egress_proxy", "agent_dashboard", "agent"}},
+	{"respond", []string{"egress_proxy", "key_directory", "agent_dashboard", "agent"}},
 }
 
 // later are the directives of the contract that this version does not have.
@@ -34,6 +34,7 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("access", parseAccess)
 	httpcaddyfile.RegisterHandlerDirective("waf", parseWAF)
 	httpcaddyfile.RegisterHandlerDirective("egress_proxy", parseEgressProxy)
+	httpcaddyfile.RegisterHandlerDirective("key_directory", parseKeyDirectory)
 	httpcaddyfile.RegisterHandlerDirective("agent", parseAgent)
 	for name := range later {
 		httpcaddyfile.RegisterDirective(name, refuseDirective)

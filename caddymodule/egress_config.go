@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/gatehouse-edge/gatehouse/bot/botauth"
 	"github.com/gatehouse-edge/gatehouse/egress"
 	"github.com/gatehouse-edge/gatehouse/secrets"
 )
@@ -38,6 +39,10 @@ type EgressConfig struct {
 	// that; default: not at all.
 	Hold     bool           `json:"hold,omitempty"`
 	HoldWait caddy.Duration `json:"hold_wait,omitempty"`
+	// WAF are files of rules for ModSecurity that requests are held to.
+	WAF []string `json:"waf,omitempty"`
+	// Sign is the origin as whose agent requests are signed (Web Bot Auth).
+	Sign string `json:"sign,omitempty"`
 	// Redirects is how many redirects a request may follow; default 5, at least 1.
 	Redirects int `json:"redirects,omitempty"`
 	// NoRedirects refuses to follow any.
@@ -91,6 +96,8 @@ type policyParts struct {
 	block  *egress.Feed
 	values *vaultSecrets // nil where it uses none
 	edge   *edge
+	rules  *pooledEngine   // nil without waf
+	signer *botauth.Signer // nil without sign
 }
 
 // policy makes the policy.
@@ -106,6 +113,12 @@ func (c *EgressConfig) policy(parts policyParts) (*egress.Policy, error) {
 		Concurrency: c.Concurrency,
 		Report:      c.Mode == "report",
 		Timeout:     time.Duration(c.Timeout),
+	}
+	if parts.rules != nil {
+		cfg.Inspector = outboundRules{parts.rules}
+	}
+	if parts.signer != nil {
+		cfg.Signer = parts.signer
 	}
 	if parts.owner != "" {
 		cfg.Hosts = policyHosts{parts.edge.book(parts.owner), c.Hold, time.Duration(c.HoldWait)}
@@ -239,6 +252,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 //		budget <amount/period...>
 //		price <amount>
 //		dlp [secrets] [email] [card] [key] [block|mask|report]
+//		waf <file...>
+//		sign <origin>
 //		hold [<duration>]
 //		mode enforce|report
 //	}
@@ -341,10 +356,23 @@ func parseEgress(d *caddyfile.Dispenser) (string, *EgressConfig, error) {
 					return "", nil, d.WrapErr(err)
 				}
 			}
-		case "waf", "inject", "sign":
+		case "waf":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return "", nil, d.ArgErr()
+			}
+			c.WAF = append(c.WAF, args...)
+		case "sign":
+			if c.Sign, err = oneArg(d); err != nil {
+				return "", nil, err
+			}
+			if _, err := botauth.ParseOrigin(c.Sign); err != nil {
+				return "", nil, d.Errf("sign: %v", err)
+			}
+		case "inject":
 			return "", nil, refuseOption(d, d.Val()+" of egress")
 		default:
-			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, deny_ip, blocklist, budget, price, dlp, limits, redirects, response, timeout, hold, mode")
+			return "", nil, unknownOption(d, "egress", "allow, allow_ip, deny, deny_ip, blocklist, budget, price, dlp, limits, redirects, response, timeout, waf, sign, hold, mode")
 		}
 	}
 	return name, c, nil

@@ -151,6 +151,13 @@ func (a *App) egressPolicy(name, owner string) (*egress.Policy, error) {
 		}
 		parts.values = &vaultSecrets{vault, a.clients}
 	}
+	if c.Sign != "" {
+		var err error
+		if parts.signer, err = a.signer(c.Sign); err != nil {
+			return nil, at(c.Place, "egress %s: sign: %w", name, err)
+		}
+	}
+	parts.rules = a.outbound[name]
 	return c.policy(parts)
 }
 

@@ -147,7 +147,11 @@ func (a *App) fingerprint(name string, c *resolvedAgent, bundle *agentruntime.Bu
 		client.Place = ""
 		clients[name] = client
 	}
-	b, err := json.Marshal([]any{a.edge.storage.dir, a.points.path, ring, name, plain, bundle.Version(), policy, clients})
+	rules := ""
+	if len(policy.WAF) > 0 {
+		rules = policy.rules().Key() // with what is in the files
+	}
+	b, err := json.Marshal([]any{rules, a.edge.storage.dir, a.points.path, ring, name, plain, bundle.Version(), policy, clients})
 	if err != nil {
 		return "", err
 	}

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -112,16 +113,23 @@ func (m *WAF) Provision(ctx caddy.Context) error {
 	if m.empty() {
 		return at(m.Place, "%s", noRules)
 	}
+	if m.engine, m.key, err = takeEngine(c, ctx.Slogger()); err != nil {
+		return at(m.Place, "%w", err)
+	}
+	return nil
+}
+
+// takeEngine takes the engine of a configuration from the pool, to which it is given back by its key.
+func takeEngine(c waf.Config, log *slog.Logger) (*pooledEngine, string, error) {
 	key := c.Key()
 	v, _, err := wafPool.LoadOrNew(key, func() (caddy.Destructor, error) {
-		e, err := waf.New(c, ctx.Slogger())
+		e, err := waf.New(c, log)
 		return &pooledEngine{e}, err
 	})
 	if err != nil {
-		return at(m.Place, "%w", err)
+		return nil, "", err
 	}
-	m.engine, m.key = v.(*pooledEngine), key
-	return nil
+	return v.(*pooledEngine), key, nil
 }
 
 const (

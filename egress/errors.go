@@ -51,6 +51,8 @@ const (
 	RuleBusy      = "concurrency"
 	RuleBudget    = "budget"
 	RuleHold      = "hold"
+	RuleWAF       = "waf"
+	RuleSign      = "sign"
 )
 
 // Refusal is the error of a request that a policy does not let pass. It names

@@ -152,7 +152,13 @@ func (h *hop) prepare() (*http.Request, error) {
 			return nil, err
 		}
 	}
+	if err := h.inspect(out); err != nil {
+		return nil, err
+	}
 	if err := h.inject(out); err != nil {
+		return nil, err
+	}
+	if err := h.sign(out); err != nil {
 		return nil, err
 	}
 	return out, nil

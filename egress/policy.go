@@ -81,6 +81,10 @@ type Config struct {
 	Budgets []Budget
 	// Hosts remembers which hosts have been called; nil remembers nothing.
 	Hosts Hosts
+	// Inspector looks at requests with rules of its own; nil for none.
+	Inspector Inspector
+	// Signer signs requests; nil for none.
+	Signer Signer
 	// Concurrency is how many calls may be under way at a time, until their bodies have ended. More wait, and are refused when the timeout is
 	// over. 0 means any number.
 	Concurrency int
@@ -117,6 +121,8 @@ type Policy struct {
 	report      bool
 	budgets     []Budget
 	hosts       Hosts
+	inspector   Inspector
+	signer      Signer
 	busy        chan struct{} // has a place for each call under way; nil for any number
 }
 
@@ -165,6 +171,7 @@ func New(config Config) (*Policy, error) {
 	}
 	p.dialer, p.roots = newDialer(config, addresses), config.Roots
 	p.block, p.secrets, p.report, p.budgets, p.hosts = config.Block, config.Secrets, config.Report, config.Budgets, config.Hosts
+	p.inspector, p.signer = config.Inspector, config.Signer
 	if p.dlp, err = newGuard(config.DLP, config.Secrets); err != nil {
 		return fail(err)
 	}
