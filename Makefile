@@ -86,7 +86,7 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 		sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' "$$dir"/*_test.go | while read -r target; do echo "./$$dir $$target"; done; \
 	done | xargs -P 2 -L 1 bash -c ' \
 		log=.build/fuzz/$$1.log; \
-		if go test -tags $(TAGS) -run "^$$" -fuzz "^$$1$$" -fuzztime $(FUZZTIME) -parallel 1 "$$0" >"$$log" 2>&1; \
+		if go test -tags $(TAGS) -run "^$$" -fuzz "^$$1$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s -parallel 1 "$$0" >"$$log" 2>&1; \
 		then echo "ok $$0 $$1: $$(grep -o "execs: [0-9]*" "$$log" | tail -1)"; else echo "FAIL $$0 $$1"; cat "$$log"; exit 1; fi'
 
 deps: ## fetch what only tests need: npm packages, Chromium, web-platform-tests, prose; Go fetches its modules by itself

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -46,6 +49,52 @@ func TestRebinding(t *testing.T) {
 	}
 	if want := []string{fmt.Sprintf("%s:%d", public, port(private))}; !slices.Equal(w.seen(), want) {
 		t.Errorf("dialled %q, want %q", w.seen(), want)
+	}
+}
+
+// TestRebindingAThousandTimes has a name that changes between public and private addresses at each look-up, in no order, asked by many at a time.
+func TestRebindingAThousandTimes(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+	private := []string{"127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"}
+	var lookups [][]netip.Addr
+	for i := range 4000 {
+		list := answer(public)[0]
+		switch rand.IntN(3) {
+		case 0:
+			list = answer(private[i%len(private)])[0]
+		case 1:
+			list = answer(public, private[i%len(private)])[0]
+		}
+		lookups = append(lookups, list)
+	}
+	w := &wires{plain: address(server)}
+	p := newPolicy(t, Config{Allow: []Rule{{Host: "rebind.example"}}, Resolver: &names{answers: map[string][][]netip.Addr{"rebind.example": lookups}}, Dial: w.dial})
+	var all sync.WaitGroup
+	var passed, refused atomic.Int64
+	for range 20 {
+		all.Go(func() {
+			for range 50 {
+				_, _, err := fetch(t, p, get(t, "http://rebind.example/"), Options{})
+				refusal, ok := errors.AsType[*Refusal](err)
+				switch {
+				case err == nil:
+					passed.Add(1)
+				case ok && refusal.Rule == RuleAddress:
+					refused.Add(1)
+				default:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if passed.Load() == 0 || refused.Load() == 0 || passed.Load()+refused.Load() != 1000 {
+		t.Errorf("%d passed, %d were refused", passed.Load(), refused.Load())
+	}
+	for _, addr := range w.seen() {
+		if addr != public+":80" {
+			t.Fatalf("%s was dialled", addr)
+		}
 	}
 }
 
