@@ -65,13 +65,14 @@ attacks: ## let hostile code loose on a server and print how long each attack ra
 	@go test -tags $(TAGS) -count=1 -v -run '^TestAttacks$$' ./integration | grep -E ' (/attack|/hidden|/sql|a top-level|bystanders|the gateway)|^(---|ok|FAIL)'
 
 # Each part says its seed, which GATEHOUSE_SEED repeats.
-torture: ## the long runs: kills, damage to every file, histories, models; about half an hour, SEED=n repeats one
+torture: ## the long runs: kills, damage to every file, histories, models, egress fuzzed for an hour in all; SEED=n repeats one
 	export GATEHOUSE_ROUNDS=50 GATEHOUSE_FLIPS=200 GATEHOUSE_STEPS=500 $(if $(SEED),GATEHOUSE_SEED=$(SEED)); \
 	go test -tags $(TAGS) -count=1 -v -timeout 60m -run '^Test(Kill|Flips|AlarmsUnderKills|AlarmStorm|BackupUnderLoad|Linear.*)$$' ./durable/badgerstore; \
 	go test -tags $(TAGS) -count=1 -v -timeout 30m -run '^TestModel$$' ./durable/badgerstore -rapid.checks=1000 $(if $(SEED),-rapid.seed=$(SEED)); \
 	GATEHOUSE_ROUNDS=6 go test -tags $(TAGS),failpoints -count=1 -v -timeout 30m -run '^TestKillAtFailpoints$$' ./durable/badgerstore; \
 	go test -tags $(TAGS) -count=1 -v -timeout 60m -run '^Test(Kill|FullDisk|ReadOnlyDisk|CellsAreKilled)$$' ./integration; \
-	GATEHOUSE_ROUNDS=30 go test -tags $(TAGS) -count=1 -v -timeout 30m -run '^TestWorkflowUnderKills$$' ./integration
+	GATEHOUSE_ROUNDS=30 go test -tags $(TAGS) -count=1 -v -timeout 30m -run '^TestWorkflowUnderKills$$' ./integration; \
+	for target in FuzzDo FuzzTarget; do go test -tags $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime 30m -parallel 1 ./egress & done; wait
 
 scale: ## a million hibernated actors, ten thousand in memory, ten thousand sockets; prints memory and times
 	GATEHOUSE_SCALE=full go test -tags $(TAGS) -count=1 -v -timeout 30m -run '^TestMany' ./integration | grep -E '^ +scale_test|^(---|ok|FAIL|PASS)'

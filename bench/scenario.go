@@ -100,6 +100,17 @@ var scenarios = []scenario{
 		floors: []floor{{figure: "rate", least: 1}},
 	},
 	{
+		name: "egress", about: "the same through a policy with a blocklist and DLP, against the site's next handler and no policy", connections: 16,
+		sides: []string{"gatehouse", "direct"}, origin: true,
+		request: func(buf []byte, a ask) []byte {
+			return get(buf, "/catalogue/part?number=", a.n, plainHeaders)
+		},
+		check: func(a ask, status int, body []byte) error {
+			return wantBody("the origin has /catalogue/part?number="+strconv.FormatUint(a.n, 10))(a, status, body)
+		},
+		floors: []floor{{figure: "rate", least: 0.9}},
+	},
+	{
 		name: "fib", about: "fib(25) in plain JavaScript, which workerd compiles", connections: 2,
 		sides:   []string{"gatehouse", "workerd"},
 		request: getGreeting,

@@ -35,6 +35,9 @@ var sides = []side{
 	}},
 	{"cells", gatehouse("process", 1)},
 	{"reuse", gatehouse("inprocess", 1000)},
+	{"direct", func(b *bench, scenario, addr, data, origin string) command {
+		return b.caddy("caddy", filepath.Join("gatehouse", "direct"), addr, data, origin)
+	}},
 	{"coraza", func(b *bench, scenario, addr, data, origin string) command {
 		return b.caddy("plaincoraza", filepath.Join("caddy", scenario), addr, data, origin)
 	}},

@@ -134,7 +134,7 @@ func (x *Actor) breakFor(reason error) {
 func (x *Actor) Lost(error) {
 	x.breakFor(reset("The actor was reset because the process that ran it has ended."))
 	go func() {
-		died := x.cell.fate(x.x.ID())
+		died := x.cell.fate(x.x.ID(), time.Time{})
 		x.mu.Lock()
 		x.why = x.told(died)
 		activating := !x.made && x.err == nil

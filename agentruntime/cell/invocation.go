@@ -249,6 +249,11 @@ func (v *Invocation) finish(rep agentruntime.Report, busy bool) {
 	if v.ended {
 		return
 	}
+	if rep.Outcome == agentruntime.OutcomeExceededCPU || rep.Outcome == agentruntime.OutcomeExceededMemory {
+		v.cell.mu.Lock()
+		v.cell.greedy = time.Now()
+		v.cell.mu.Unlock()
+	}
 	if v.canceled && rep.Outcome == agentruntime.OutcomeOK {
 		rep.Outcome = agentruntime.OutcomeCanceled
 	}
@@ -282,7 +287,7 @@ func (v *Invocation) lost() {
 	if v.x != nil {
 		id = v.x.ID()
 	}
-	died := v.cell.fate(id)
+	died := v.cell.fate(id, v.begun)
 	v.leave()
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -47,8 +47,9 @@ type process struct {
 	idle    time.Time
 	live    map[uint64]*Invocation
 	actors  map[uint64]*Actor
-	ended   error  // why this side ended it
-	blame   uint64 // the invocation that the cell itself has named
+	ended   error     // why this side ended it
+	blame   uint64    // the invocation that the cell itself has named
+	greedy  time.Time // when code last passed a limit in it and was stopped: what that left behind may end the cell yet
 	verdict *Died
 
 	outOfMemory bool // the kernel says so; set once it has ended
@@ -233,9 +234,22 @@ func (c *process) Noted(note byte, payload []byte) error {
 	return d.End()
 }
 
-// fate is what the end of the process means for one invocation: what it was blamed for if it was, or if nobody was.
-func (c *process) fate(id uint64) *Died {
+const (
+	// aftermath is for how long code that was stopped at a limit is suspected when its cell ends and nobody is blamed.
+	aftermath = 5 * time.Second
+	// young is how long an invocation has run that is not suspected then.
+	young = 250 * time.Millisecond
+)
+
+// fate is what the end of the process means for one invocation, which began then: what it was blamed for if it was, or if nobody was.
+func (c *process) fate(id uint64, begun time.Time) *Died {
 	<-c.gone
+	c.mu.Lock()
+	greedy := c.greedy
+	c.mu.Unlock()
+	if c.blame == 0 && c.verdict.Outcome == agentruntime.OutcomeExceededMemory && begun.After(greedy) && time.Since(greedy) < aftermath && time.Since(begun) < young {
+		return &Died{Outcome: agentruntime.OutcomeException, Text: "an invocation before it ended the process: " + c.verdict.Text, Err: ErrEnded}
+	}
 	if c.blame != 0 && c.blame != id {
 		return &Died{Outcome: agentruntime.OutcomeException, Text: "another invocation ended the process: " + c.verdict.Text, Err: ErrEnded}
 	}
