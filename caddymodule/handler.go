@@ -118,7 +118,7 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	if repeatable(r, in) {
 		// Its process ended for another's fault. Nothing was answered, and asking again is what a client would do (RFC 9110,
 		// section 9.2.2).
-		if _, err := inv.Response(); errors.Is(err, cell.ErrEnded) {
+		if _, err := inv.Response(); errors.Is(err, cell.ErrEnded) || inAftermath(err) {
 			finish(v.rec, inv.Wait(), false)
 			inv = rel.agent.FetchAt(ctx, host, entry, in)
 		}
@@ -159,6 +159,12 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	err = send(w, resp)
 	whole = err == nil
 	return err
+}
+
+// inAftermath says whether the process may have ended for what code before has left behind.
+func inAftermath(err error) bool {
+	died, ok := errors.AsType[*cell.Died](err)
+	return ok && died.Aftermath
 }
 
 // repeatable says whether a request may be begun again by itself: its method is safe, and it has no body.

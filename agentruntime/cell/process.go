@@ -66,6 +66,8 @@ type Died struct {
 	Text string
 	// Err is what callers are to see.
 	Err error
+	// Aftermath says that code which ran in the cell before, and was stopped at a limit, is as likely to be the cause.
+	Aftermath bool
 }
 
 func (d *Died) Error() string { return d.Text }
@@ -248,7 +250,9 @@ func (c *process) fate(id uint64, begun time.Time) *Died {
 	greedy := c.greedy
 	c.mu.Unlock()
 	if c.blame == 0 && c.verdict.Outcome == agentruntime.OutcomeExceededMemory && begun.After(greedy) && time.Since(greedy) < aftermath && time.Since(begun) < young {
-		return &Died{Outcome: agentruntime.OutcomeException, Text: "an invocation before it ended the process: " + c.verdict.Text, Err: ErrEnded}
+		died := *c.verdict
+		died.Aftermath = true
+		return &died
 	}
 	if c.blame != 0 && c.blame != id {
 		return &Died{Outcome: agentruntime.OutcomeException, Text: "another invocation ended the process: " + c.verdict.Text, Err: ErrEnded}
