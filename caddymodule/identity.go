@@ -18,7 +18,6 @@ import (
 
 	"github.com/gatehouse-edge/gatehouse/access"
 	"github.com/gatehouse-edge/gatehouse/bot/botauth"
-	"github.com/gatehouse-edge/gatehouse/egress"
 	"github.com/gatehouse-edge/gatehouse/record"
 )
 
@@ -182,36 +181,22 @@ func (f keyFetcher) get(ctx context.Context, address string) ([]byte, error) {
 	return got.Body, nil
 }
 
-const maxKeySet = 1 << 20 // bytes
-
 // fetchKeys gets what lies at an address, through an egress policy that lets nothing else pass. A redirect is the answer.
 func fetchKeys(ctx context.Context, address, accept string, allowIP []netip.Prefix) (*botauth.Answer, error) {
 	u, err := keyAddress(address)
 	if err != nil {
 		return nil, err
 	}
-	rule, err := egress.ParseRule(u.Host)
-	if err != nil {
-		return nil, err
-	}
-	policy, err := egress.New(egress.Config{
-		Name: "identity", Allow: []egress.Rule{rule}, AllowIP: allowIP, Redirects: egress.NoRedirects, MaxResponse: maxKeySet,
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer policy.Close()
 	req := &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{"Accept": {accept}}}
-	got, err := policy.Do(ctx, req, egress.Options{Redirect: egress.RedirectManual})
+	got, err := onlyTo{"identity", u, allowIP}.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
-	defer got.Response.Body.Close()
-	body, err := io.ReadAll(got.Response.Body)
+	body, err := io.ReadAll(got.Body)
 	if err != nil {
 		return nil, err
 	}
-	return &botauth.Answer{Status: got.Response.StatusCode, Header: got.Response.Header, Body: body}, nil
+	return &botauth.Answer{Status: got.StatusCode, Header: got.Header, Body: body}, nil
 }
 
 // ServeHTTP finds out who the request comes from.

@@ -58,7 +58,7 @@ const oauthNamespace = "gatehouse/oauth"
 
 var oauthActors = durable.NewNamespace(oauthNamespace)
 
-const maxTokenAnswer = 1 << 20 // bytes
+const maxNarrowAnswer = 1 << 20 // bytes
 
 // addOAuth makes the clients of the configuration.
 func (a *App) addOAuth() error {
@@ -192,7 +192,7 @@ func (o onlyTo) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy, err := egress.New(egress.Config{Name: o.name, Allow: []egress.Rule{rule}, AllowIP: o.allowIP, Redirects: egress.NoRedirects, MaxResponse: maxTokenAnswer})
+	policy, err := egress.New(egress.Config{Name: o.name, Allow: []egress.Rule{rule}, AllowIP: o.allowIP, Redirects: egress.NoRedirects, MaxResponse: maxNarrowAnswer})
 	if err != nil {
 		return nil, err
 	}

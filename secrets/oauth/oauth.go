@@ -231,19 +231,8 @@ func digest(text string) string {
 // Token gives an access token that is good for a while. However many ask at a time, the server is asked once, and goes on when whoever
 // asked first has gone. Errors: *RefusedError, and others that may pass.
 func (c *Client) Token(ctx context.Context) (secrets.Value, error) {
-	given, err := c.cfg.Given()
-	if err != nil {
-		return secrets.Value{}, err
-	}
-	k, err := c.load(given)
-	if err != nil {
-		return secrets.Value{}, err
-	}
-	if c.fresh(k) {
-		return k.access, nil
-	}
-	if err := c.hopeless(k); err != nil {
-		return secrets.Value{}, err
+	if _, k, err := c.look(); err != nil || c.fresh(k) {
+		return k.access, err
 	}
 	answer := c.flight.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeTime)
@@ -261,6 +250,22 @@ func (c *Client) Token(ctx context.Context) (secrets.Value, error) {
 	case <-ctx.Done():
 		return secrets.Value{}, ctx.Err()
 	}
+}
+
+// look reads what is given and kept. It is an error where there is no token and the server is not to be asked for one.
+func (c *Client) look() (Given, kept, error) {
+	given, err := c.cfg.Given()
+	if err != nil {
+		return given, kept{}, err
+	}
+	k, err := c.load(given)
+	if err != nil || c.fresh(k) {
+		return given, k, err
+	}
+	if err := c.hopeless(k); err != nil {
+		return given, kept{}, err
+	}
+	return given, k, nil
 }
 
 func (c *Client) fresh(k kept) bool {
@@ -290,19 +295,9 @@ func (c *Client) usable(k kept) bool { return k.access.Reveal() != "" && c.cfg.N
 
 // refresh asks the server for a token and keeps what it answers, alone.
 func (c *Client) refresh(ctx context.Context) (secrets.Value, error) {
-	given, err := c.cfg.Given()
-	if err != nil {
-		return secrets.Value{}, err
-	}
-	k, err := c.load(given)
-	if err != nil {
-		return secrets.Value{}, err
-	}
-	if c.fresh(k) {
-		return k.access, nil // somebody was faster
-	}
-	if err := c.hopeless(k); err != nil {
-		return secrets.Value{}, err
+	given, k, err := c.look()
+	if err != nil || c.fresh(k) {
+		return k.access, err // where it is fresh, somebody was faster
 	}
 	c.mu.Lock()
 	resting := c.cfg.Now().Before(c.resting)
