@@ -230,6 +230,9 @@ func longestFirst(strs []string) {
 // operand reads a nested class, an escape that stands for many, or a character or range of characters.
 func (p *patternWriter) operand() (runeSet, []string, error) {
 	rest := p.in[p.at:]
+	if rest == "" {
+		return nil, nil, errors.New("Unterminated character class")
+	}
 	if rest[0] == '[' {
 		return p.class()
 	}

@@ -66,7 +66,7 @@ func TestRegExpRefused(t *testing.T) {
 }
 
 func FuzzRewriteRegExp(f *testing.F) {
-	for _, seed := range []string{`\p{L}[\P{Lu}a]`, `[\w--[a-b]&&\p{L}]`, `[\q{a|bc}\u{1F600}-\u{1F64F}]`, `[[[`, `\p{`, `\`} {
+	for _, seed := range []string{`\p{L}[\P{Lu}a]`, `[\w--[a-b]&&\p{L}]`, `[\q{a|bc}\u{1F600}-\u{1F64F}]`, `[[[`, `\p{`, `\`, `[0--`, `[0&&`, `[0-`, `[\q{`} {
 		f.Add(seed, "v")
 		f.Add(seed, "u")
 	}
