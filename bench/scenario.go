@@ -91,24 +91,16 @@ var scenarios = []scenario{
 	{
 		name: "proxy", about: "fetch from JavaScript to an origin, the answer streamed back", connections: 16,
 		sides: []string{"gatehouse", "workerd", "caddy"}, origin: true,
-		request: func(buf []byte, a ask) []byte {
-			return get(buf, "/catalogue/part?number=", a.n, plainHeaders)
-		},
-		check: func(a ask, status int, body []byte) error {
-			return wantBody("the origin has /catalogue/part?number="+strconv.FormatUint(a.n, 10))(a, status, body)
-		},
-		floors: []floor{{figure: "rate", least: 1}},
+		request: getPart,
+		check:   checkPart,
+		floors:  []floor{{figure: "rate", least: 1}},
 	},
 	{
 		name: "egress", about: "the same through a policy with a blocklist and DLP, against the site's next handler and no policy", connections: 16,
 		sides: []string{"gatehouse", "direct"}, origin: true,
-		request: func(buf []byte, a ask) []byte {
-			return get(buf, "/catalogue/part?number=", a.n, plainHeaders)
-		},
-		check: func(a ask, status int, body []byte) error {
-			return wantBody("the origin has /catalogue/part?number="+strconv.FormatUint(a.n, 10))(a, status, body)
-		},
-		floors: []floor{{figure: "rate", least: 0.9}},
+		request: getPart,
+		check:   checkPart,
+		floors:  []floor{{figure: "rate", least: 0.9}},
 	},
 	{
 		name: "fib", about: "fib(25) in plain JavaScript, which workerd compiles", connections: 2,
@@ -151,6 +143,15 @@ var scenarios = []scenario{
 }
 
 func getGreeting(buf []byte, a ask) []byte { return get(buf, "/greeting/", a.n, plainHeaders) }
+
+const partPath = "/catalogue/part?number="
+
+// getPart appends a GET that the proxy's origin answers with what was asked for, which checkPart knows.
+func getPart(buf []byte, a ask) []byte { return get(buf, partPath, a.n, plainHeaders) }
+
+func checkPart(a ask, status int, body []byte) error {
+	return wantBody("the origin has "+partPath+strconv.FormatUint(a.n, 10))(a, status, body)
+}
 
 // get appends a GET of path followed by the number.
 func get(buf []byte, path string, number uint64, headers string) []byte {

@@ -22,7 +22,7 @@ type kvItem struct {
 	Key        string          `json:"key"`
 	Value      []byte          `json:"value,omitempty"` // in base64
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
-	Expiration *time.Time      `json:"expiration,omitempty"`
+	Expiration time.Time       `json:"expiration,omitzero"`
 	TTL        int64           `json:"ttl,omitempty"` // in seconds, to put
 	Version    string          `json:"version,omitempty"`
 }
@@ -95,7 +95,7 @@ func changeKV(r *http.Request, space *kv.Namespace, item kvItem) (any, error) {
 		found, err := space.List(r.Context(), kv.ListOptions{Prefix: q.Get("prefix"), Limit: limit, Cursor: q.Get("cursor")})
 		page := kvPage{Keys: []kvItem{}, Cursor: found.Cursor}
 		for _, k := range found.Keys {
-			page.Keys = append(page.Keys, kvItem{Key: k.Name, Metadata: k.Metadata, Expiration: some(k.Expiration)})
+			page.Keys = append(page.Keys, kvItem{Key: k.Name, Metadata: k.Metadata, Expiration: k.Expiration})
 		}
 		return page, err
 	case r.Method == http.MethodGet:
@@ -103,7 +103,7 @@ func changeKV(r *http.Request, space *kv.Namespace, item kvItem) (any, error) {
 		if err == nil && !found {
 			err = caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("the namespace %s has no key %q", space.Name(), key)}
 		}
-		return kvItem{Namespace: space.Name(), Key: key, Value: v.Value, Metadata: v.Metadata, Expiration: some(v.Expiration), Version: v.Version}, err
+		return kvItem{Namespace: space.Name(), Key: key, Value: v.Value, Metadata: v.Metadata, Expiration: v.Expiration, Version: v.Version}, err
 	case r.Method == http.MethodPut:
 		version, err := space.Put(r.Context(), item.Key, item.Value, kv.PutOptions{TTL: time.Duration(item.TTL) * time.Second, Metadata: item.Metadata})
 		return kvItem{Namespace: space.Name(), Key: item.Key, Version: version}, err
@@ -111,12 +111,4 @@ func changeKV(r *http.Request, space *kv.Namespace, item kvItem) (any, error) {
 		return kvItem{Namespace: space.Name(), Key: key}, space.Delete(r.Context(), key, nil)
 	}
 	return nil, caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("GET, PUT or DELETE a key")}
-}
-
-// some is a time that is there.
-func some(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

@@ -54,7 +54,7 @@ type App struct {
 	agents  map[string]*agent
 	clients map[string]*oauth.Client
 	// outbound are the rules of egress policies, by the policies' names.
-	outbound map[string]*pooledEngine
+	outbound map[string]egress.Inspector
 	feeds    map[string]*egress.Feed // the blocklists of egress policies, by the policies' names
 	ready    chan struct{}           // closed when Start has ended
 	pooled   []func() error          // gives back what this configuration took from pools
@@ -131,6 +131,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger = ctx, ctx.Logger()
 	a.agents, a.feeds, a.ready = map[string]*agent{}, map[string]*egress.Feed{}, make(chan struct{})
+	a.outbound = map[string]egress.Inspector{}
 	store, err := a.storage()
 	if err != nil {
 		return err

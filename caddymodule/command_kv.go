@@ -125,7 +125,7 @@ func runKVList(cmd *cobra.Command, args []string) error {
 	fmt.Fprintln(w, "KEY\tEXPIRES\tMETADATA")
 	for _, k := range page.Keys {
 		expires, metadata := "-", "-"
-		if k.Expiration != nil {
+		if !k.Expiration.IsZero() {
 			expires = k.Expiration.Local().Format(time.DateTime)
 		}
 		if len(k.Metadata) > 0 {

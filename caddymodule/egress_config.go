@@ -96,8 +96,8 @@ type policyParts struct {
 	block  *egress.Feed
 	values *vaultSecrets // nil where it uses none
 	edge   *edge
-	rules  *pooledEngine   // nil without waf
-	signer *botauth.Signer // nil without sign
+	rules  egress.Inspector // nil without waf
+	signer egress.Signer    // nil without sign
 }
 
 // policy makes the policy.
@@ -111,14 +111,10 @@ func (c *EgressConfig) policy(parts policyParts) (*egress.Policy, error) {
 		MaxResponse: c.Response,
 		MaxRequest:  c.Request,
 		Concurrency: c.Concurrency,
+		Inspector:   parts.rules,
+		Signer:      parts.signer,
 		Report:      c.Mode == "report",
 		Timeout:     time.Duration(c.Timeout),
-	}
-	if parts.rules != nil {
-		cfg.Inspector = outboundRules{parts.rules}
-	}
-	if parts.signer != nil {
-		cfg.Signer = parts.signer
 	}
 	if parts.owner != "" {
 		cfg.Hosts = policyHosts{parts.edge.book(parts.owner), c.Hold, time.Duration(c.HoldWait)}

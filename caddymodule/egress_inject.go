@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -141,6 +142,15 @@ func (c *EgressConfig) wants() bool {
 	return false
 }
 
+// usesOAuth tells whether the policy puts access tokens into requests.
+func (c *EgressConfig) usesOAuth() bool {
+	return slices.ContainsFunc(c.Allow, func(r EgressRule) bool {
+		return slices.ContainsFunc(r.Inject, func(i EgressInject) bool {
+			return slices.ContainsFunc(i.Args, func(arg string) bool { return strings.Contains(arg, "{oauth.") })
+		})
+	})
+}
+
 // egressPolicy makes a policy of the configuration for an agent. Secrets that it names must be there.
 func (a *App) egressPolicy(name, owner string) (*egress.Policy, error) {
 	c, parts := a.Egress[name], policyParts{name: name, owner: owner, block: a.feeds[name], edge: a.edge}
@@ -152,10 +162,11 @@ func (a *App) egressPolicy(name, owner string) (*egress.Policy, error) {
 		parts.values = &vaultSecrets{vault, a.clients}
 	}
 	if c.Sign != "" {
-		var err error
-		if parts.signer, err = a.signer(c.Sign); err != nil {
+		signer, err := a.signer(c.Sign)
+		if err != nil {
 			return nil, at(c.Place, "egress %s: sign: %w", name, err)
 		}
+		parts.signer = signer
 	}
 	parts.rules = a.outbound[name]
 	return c.policy(parts)

@@ -13,18 +13,12 @@ func (a *App) addOutbound(name string, c *EgressConfig) error {
 	if len(c.WAF) == 0 {
 		return nil
 	}
-	engine, key, err := takeEngine(c.rules(), a.ctx.Slogger())
+	rules := c.rules()
+	engine, err := take(a, wafPool, rules.Key(), func() (*pooledEngine, error) { return newEngine(rules, a.ctx.Slogger()) })
 	if err != nil {
 		return err
 	}
-	a.pooled = append(a.pooled, func() error {
-		_, err := wafPool.Delete(key)
-		return err
-	})
-	if a.outbound == nil {
-		a.outbound = map[string]*pooledEngine{}
-	}
-	a.outbound[name] = engine
+	a.outbound[name] = outboundRules{engine}
 	return nil
 }
 

@@ -142,10 +142,12 @@ func (a *App) fingerprint(name string, c *resolvedAgent, bundle *agentruntime.Bu
 		ring.Place = ""
 	}
 	clients := map[string]OAuthConfig{}
-	for name, c := range a.OAuth {
-		client := *c
-		client.Place = ""
-		clients[name] = client
+	if len(c.OAuth) > 0 || policy.usesOAuth() {
+		for name, c := range a.OAuth {
+			client := *c
+			client.Place = ""
+			clients[name] = client
+		}
 	}
 	rules := ""
 	if len(policy.WAF) > 0 {

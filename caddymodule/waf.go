@@ -113,23 +113,19 @@ func (m *WAF) Provision(ctx caddy.Context) error {
 	if m.empty() {
 		return at(m.Place, "%s", noRules)
 	}
-	if m.engine, m.key, err = takeEngine(c, ctx.Slogger()); err != nil {
+	key := c.Key()
+	v, _, err := wafPool.LoadOrNew(key, func() (caddy.Destructor, error) { return newEngine(c, ctx.Slogger()) })
+	if err != nil {
 		return at(m.Place, "%w", err)
 	}
+	m.engine, m.key = v.(*pooledEngine), key
 	return nil
 }
 
-// takeEngine takes the engine of a configuration from the pool, to which it is given back by its key.
-func takeEngine(c waf.Config, log *slog.Logger) (*pooledEngine, string, error) {
-	key := c.Key()
-	v, _, err := wafPool.LoadOrNew(key, func() (caddy.Destructor, error) {
-		e, err := waf.New(c, log)
-		return &pooledEngine{e}, err
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	return v.(*pooledEngine), key, nil
+// newEngine makes what the pool holds.
+func newEngine(c waf.Config, log *slog.Logger) (*pooledEngine, error) {
+	e, err := waf.New(c, log)
+	return &pooledEngine{e}, err
 }
 
 const (

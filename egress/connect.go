@@ -118,15 +118,12 @@ func (p *Policy) connect(ctx context.Context, address string, tunnel bool, obser
 		passed = decided{Reported, v.rule, v.reason}
 	}
 	call.Rule = v.rule
-	if p.hosts != nil {
-		first, err := p.hosts.Meet(ctx, name)
-		call.First = first
-		if err != nil && !p.report {
-			return refuse(RuleHold, held(err))
+	var held string
+	if call.First, held = p.meet(ctx, name); held != "" {
+		if !p.report {
+			return refuse(RuleHold, held)
 		}
-		if err != nil {
-			passed = decided{Reported, RuleHold, held(err)}
-		}
+		passed = decided{Reported, RuleHold, held}
 	}
 	bill := new(bill)
 	spent := func(reason string) error {

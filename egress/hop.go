@@ -59,10 +59,7 @@ func (h *hop) send() (*http.Response, error) {
 		return nil, err
 	}
 	if err := h.bill.open(x.ctx, p.budgetsOf(h.match), h.spent); err != nil {
-		if out.Body != nil {
-			out.Body.Close()
-		}
-		x.body = nil
+		h.drop(out)
 		return nil, h.refused(err.(*Refusal))
 	}
 	x.body = nil // the transport closes it from here on
@@ -162,6 +159,14 @@ func (h *hop) prepare() (*http.Request, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// drop closes the body of a request that does not leave.
+func (h *hop) drop(out *http.Request) {
+	if out.Body != nil {
+		out.Body.Close()
+	}
+	h.x.body = nil
 }
 
 // attach gives the request its body, as it is held to the policy.

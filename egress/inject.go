@@ -263,10 +263,7 @@ func (h *hop) inject(out *http.Request) error {
 		return nil
 	}
 	refuse := func(reason string) error {
-		if out.Body != nil {
-			out.Body.Close()
-			h.x.body = nil
-		}
+		h.drop(out)
 		return h.refuse(RuleInject, reason)
 	}
 	switch {

@@ -45,14 +45,6 @@ func (h *hop) inspect(out *http.Request) error {
 	return h.refuse(RuleWAF, reason)
 }
 
-// drop closes the body of a request that does not leave.
-func (h *hop) drop(out *http.Request) {
-	if out.Body != nil {
-		out.Body.Close()
-		h.x.body = nil
-	}
-}
-
 // sign signs the request.
 func (h *hop) sign(out *http.Request) error {
 	if h.x.policy.signer == nil {

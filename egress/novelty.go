@@ -17,30 +17,32 @@ type ErrHeld string
 
 func (e ErrHeld) Error() string { return string(e) }
 
-// held says why a host is held.
-func held(err error) string {
-	if held, ok := errors.AsType[ErrHeld](err); ok {
-		return held.Error()
+// meet asks whether a call is the first of its host, and why the host is held; empty where it is not.
+func (p *Policy) meet(ctx context.Context, host string) (first bool, held string) {
+	if p.hosts == nil {
+		return false, ""
 	}
-	return "it cannot be told whether the host has been called before"
+	first, err := p.hosts.Meet(ctx, host)
+	if err == nil {
+		return first, ""
+	}
+	if held, ok := errors.AsType[ErrHeld](err); ok {
+		return first, held.Error()
+	}
+	return first, "it cannot be told whether the host has been called before"
 }
 
-// meet asks whether the hop is the first call of its host.
+// meet decides by what is remembered of the hop's host.
 func (h *hop) meet() error {
-	p := h.x.policy
-	if p.hosts == nil {
-		return nil
-	}
-	first, err := p.hosts.Meet(h.x.ctx, h.target.host)
-	h.first = first
-	switch {
-	case err == nil:
+	p, held := h.x.policy, ""
+	switch h.first, held = p.meet(h.x.ctx, h.target.host); {
+	case held == "":
 		return nil
 	case p.report:
-		h.pass(verdict{rule: RuleHold, reason: held(err)})
+		h.pass(verdict{rule: RuleHold, reason: held})
 		return nil
 	}
-	r := h.refusal(RuleHold, held(err))
+	r := h.refusal(RuleHold, held)
 	r.code = CodeHeld
 	return h.refused(r)
 }

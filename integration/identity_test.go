@@ -64,7 +64,7 @@ func TestCtxAccess(t *testing.T) {
 	})
 }
 
-// newCertificate is a certificate and its key: an authority's where by is nil, else a client's that by issued.
+// newCertificate is a certificate and its key: an authority's where by is nil, else that of a client or of the server of that name, which by issued.
 func newCertificate(t *testing.T, name string, by *tls.Certificate) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -73,7 +73,7 @@ func newCertificate(t *testing.T, name string, by *tls.Certificate) *tls.Certifi
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}, DNSNames: []string{name},
 	}
 	parent, signer := template, any(key)
 	if by == nil {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -112,6 +114,27 @@ func egressTo(name string, servers ...*outside) string {
 		hosts[i] = o.host()
 	}
 	return fmt.Sprintf("egress %s {\n\tallow %s\n\tallow_ip 127.0.0.1/32\n}\n", name, strings.Join(hosts, " "))
+}
+
+// converse starts a program that reads lines and writes them, and ends with its input.
+func converse(t *testing.T, cmd *exec.Cmd) (in io.Writer, lines *bufio.Scanner) {
+	t.Helper()
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", cmd, err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		_ = cmd.Wait()
+	})
+	return stdin, bufio.NewScanner(stdout)
 }
 
 // steps is a server that code asks before each step it takes. The test sees that it asked and says when it goes on.

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -39,22 +38,7 @@ func newOAuthServer(t *testing.T) *oauthServer {
 	cmd.Dir = filepath.Join("testdata", "oauth")
 	cmd.Env = append(os.Environ(), "CLIENT_SECRET="+oauthSecret)
 	cmd.Stderr = io.Discard // warnings about what tests may do
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start the OAuth server: %v", err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewScanner(out)
+	in, lines := converse(t, cmd)
 	line := func() string {
 		for lines.Scan() {
 			if !strings.HasPrefix(lines.Text(), "oidc-provider") {
@@ -110,6 +94,19 @@ func newOAuthServer(t *testing.T) *oauthServer {
 	return s
 }
 
+// client defines a client of the server, whose secret is put as crm.
+func (s *oauthServer) client(name string) string {
+	return fmt.Sprintf(`oauth %s {
+	token_url http://%s/token
+	client_id abc
+	client_secret {secret.crm}
+	grant refresh_token
+	scope offline_access read
+	allow_ip 127.0.0.1
+}
+`, name, s.host())
+}
+
 func (s *oauthServer) meddle(f func(body map[string]any)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,15 +126,7 @@ const oauthAgent = `export default { async fetch(request, env) {
 func newOAuthAgent(t *testing.T, o *oauthServer, api *outside) *server {
 	t.Helper()
 	s := newServer(t, map[string]string{
-		"Caddyfile": site(fmt.Sprintf(`oauth crm-login {
-	token_url http://%s/token
-	client_id abc
-	client_secret {secret.crm}
-	grant refresh_token
-	scope offline_access read
-	allow_ip 127.0.0.1
-}
-egress out {
+		"Caddyfile": site(fmt.Sprintf(`%segress out {
 	allow %s {
 		inject bearer {oauth.crm-login}
 		inject_over_http
@@ -152,7 +141,7 @@ agent caller {
 	limits {
 		wall 60s
 	}
-}`, o.host(), api.host()), "log\nagent caller"),
+}`, o.client("crm-login"), api.host()), "log\nagent caller"),
 		"caller.ts": oauthAgent,
 	})
 	if _, errs, err := s.command("", "validate", "--config", "Caddyfile"); err == nil || !strings.Contains(errs, "caddy gatehouse secret put crm") {

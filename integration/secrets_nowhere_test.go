@@ -64,15 +64,7 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 		return fmt.Sprintf("\tallow %s {\n\t\tpaths %s\n\t\tinject %s\n\t\tinject_over_http\n\t}\n", api.host(), path, inject)
 	}
 	s := newServer(t, map[string]string{
-		"Caddyfile": site(fmt.Sprintf(`oauth login {
-	token_url http://%s/token
-	client_id abc
-	client_secret {secret.crm}
-	grant refresh_token
-	scope offline_access read
-	allow_ip 127.0.0.1
-}
-egress out {
+		"Caddyfile": site(fmt.Sprintf(`%segress out {
 %s	allow *.localhost
 	allow_ip 127.0.0.1 ::1
 	dlp secrets
@@ -90,7 +82,7 @@ agent user {
 		cpu 200ms
 		wall 2s
 	}
-}`, o.host(),
+}`, o.client("login"),
 			rule("/bearer", "bearer {secret.bearer}")+rule("/broken", "bearer {oauth.login}")+rule("/basic", "basic user {secret.password}")+rule("/query", "query key {secret.query}")+
 				rule("/hmac", `hmac X-Signature "sha256={hmac}" {secret.hmac}`)+rule("/aws", "aws_sigv4 eu-west-1 service AKIDEXAMPLE {secret.aws}"), proxyPort),
 			"log\nagent user\nhandle_errors {\n\trespond \"{err.status_code} {err.message}\"\n}") + fmt.Sprintf("\nhttp://:%d {\n\tlog\n\tkey_directory http://127.0.0.1:%[1]d\n\tegress_proxy out {\n\t\tclient program %s\n\t\tintercept\n\t}\n}\n", proxyPort, digest),

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -112,9 +111,8 @@ func TestTakenOverCell(t *testing.T) {
 		if answer.Errno != unix.EPERM.Error() {
 			t.Errorf("%s: %+v", attempts[i].name, answer)
 		}
-		if want := fmt.Sprintf(`"msg":"a cell was refused a system call","agent":"taken","call":%q`, attempts[i].call); !s.willLog(want) {
-			t.Errorf("%s: not in the log: %s", attempts[i].name, want)
-		}
+		want := fmt.Sprintf(`"msg":"a cell was refused a system call","agent":"taken","call":%q`, attempts[i].call)
+		s.wait(attempts[i].name+" in the log", func() bool { return strings.Contains(s.logged(), want) })
 	}
 	if n := out.accepted.Load(); n != 0 {
 		t.Errorf("%d connections were made", n)
@@ -156,9 +154,8 @@ func TestTakenOverCell(t *testing.T) {
 		}
 	}
 	for _, asked := range []string{"secret SECRET", "secret theirs", "kv STORE", "kv theirs", "ratelimit LIMIT", "the storage of an actor", "durable COUNTER", "durable victim/Counter"} {
-		if want := `"msg":"a cell asked for what its agent does not have","agent":"taken","asked":"` + asked; !s.willLog(want) {
-			t.Errorf("not in the log: %s", want)
-		}
+		want := `"msg":"a cell asked for what its agent does not have","agent":"taken","asked":"` + asked
+		s.wait(asked+" in the log", func() bool { return strings.Contains(s.logged(), want) })
 	}
 
 	// Numbers that were never given out, and frames that nobody expects, end the cell.
@@ -214,15 +211,4 @@ func (s *server) takeover(orders ...takeoverOrder) []takeoverAnswer {
 		s.t.Fatalf("%d answers to %d orders", len(answers), len(orders))
 	}
 	return answers
-}
-
-// willLog tells whether text comes to be in the log, which is read from a pipe.
-func (s *server) willLog(text string) bool {
-	for range 100 {
-		if strings.Contains(s.logged(), text) {
-			return true
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return false
 }

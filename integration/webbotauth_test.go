@@ -18,22 +18,8 @@ type signingAgent struct {
 func startSigningAgent(t *testing.T, port, count int, urls ...string) *signingAgent {
 	t.Helper()
 	cmd := exec.Command("node", append([]string{"../bot/botauth/testdata/agent/agent.mjs", fmt.Sprint(port), fmt.Sprint(count)}, urls...)...)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		_ = cmd.Wait()
-	})
-	return &signingAgent{fmt.Sprintf("http://127.0.0.1:%d", port), bufio.NewScanner(out)}
+	_, lines := converse(t, cmd)
+	return &signingAgent{fmt.Sprintf("http://127.0.0.1:%d", port), lines}
 }
 
 // fields are the header fields of the next signed request, as pairs.

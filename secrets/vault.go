@@ -115,16 +115,9 @@ func (v *Vault) Put(name string, value Value) error {
 // What a group holds is found by Redactor and resealed as every secret is, as
 // GROUP/NAME; List does not show it. It is for what the gateway keeps itself.
 func (v *Vault) PutGroup(group string, values map[string]Value) error {
-	sealed := make(map[string][]byte, len(values))
-	for name, value := range values {
-		if !ValidName(name) {
-			return checkName(name)
-		}
-		full := group + "/" + name
-		var err error
-		if sealed[full], err = v.seal(full, value); err != nil {
-			return err
-		}
+	sealed, err := v.sealGroup(group, values)
+	if err != nil {
+		return err
 	}
 	return v.change(func(file *vaultFile) error {
 		kept := make([]vaultSecret, 0, len(file.Secrets)+len(sealed))
@@ -154,16 +147,28 @@ func (v *Vault) EnsureGroup(group string, make func() (map[string]Value, error))
 		if err != nil {
 			return err
 		}
-		for name, value := range values {
-			full := group + "/" + name
-			sealed, err := v.seal(full, value)
-			if err != nil {
-				return err
-			}
-			v.insert(file, full, sealed)
+		sealed, err := v.sealGroup(group, values)
+		for name, b := range sealed {
+			v.insert(file, name, b)
 		}
-		return nil
+		return err
 	})
+}
+
+// sealGroup seals the values of a group, by their full names.
+func (v *Vault) sealGroup(group string, values map[string]Value) (map[string][]byte, error) {
+	sealed := make(map[string][]byte, len(values))
+	for name, value := range values {
+		if err := checkName(name); err != nil {
+			return nil, err
+		}
+		full := group + "/" + name
+		var err error
+		if sealed[full], err = v.seal(full, value); err != nil {
+			return nil, err
+		}
+	}
+	return sealed, nil
 }
 
 // Group opens what a group holds, by name.

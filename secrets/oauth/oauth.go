@@ -282,9 +282,17 @@ func (c *Client) hopeless(k kept) error {
 	if c.cfg.Grant == GrantRefreshToken && k.refresh.Reveal() == "" {
 		return fmt.Errorf("oauth %s: there is no refresh token", c.cfg.Name)
 	}
+	if c.usable(k) {
+		return nil
+	}
+	return c.leftAlone()
+}
+
+// leftAlone is why the server is left alone for now; nil when it is not.
+func (c *Client) leftAlone() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cfg.Now().Before(c.resting) && !c.usable(k) {
+	if c.cfg.Now().Before(c.resting) {
 		return c.unwell
 	}
 	return nil
@@ -299,10 +307,7 @@ func (c *Client) refresh(ctx context.Context) (secrets.Value, error) {
 	if err != nil || c.fresh(k) {
 		return k.access, err // where it is fresh, somebody was faster
 	}
-	c.mu.Lock()
-	resting := c.cfg.Now().Before(c.resting)
-	c.mu.Unlock()
-	if resting {
+	if c.leftAlone() != nil {
 		return k.access, nil // good for a little longer, or this would be hopeless
 	}
 	lost := !k.Begun.IsZero()
