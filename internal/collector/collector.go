@@ -23,10 +23,11 @@ func (t Target) Follow() {
 	t.afterNext(t.Most)
 }
 
-// afterNext looks again once the collector has run: it frees what nobody holds, and calls its finalizer.
+// afterNext looks again once the collector has run: it frees what nobody holds, and calls its cleanup, which unlike a finalizer
+// waits for no one else's.
 func (t Target) afterNext(percent int) {
 	type unheld struct{ _ [16]byte }
-	runtime.SetFinalizer(new(unheld), func(*unheld) {
+	runtime.AddCleanup(new(unheld), func(percent int) {
 		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		metrics.Read(sample)
 		want := t.percent(sample[0].Value.Uint64())
@@ -36,7 +37,7 @@ func (t Target) afterNext(percent int) {
 			debug.SetGCPercent(percent)
 		}
 		t.afterNext(percent)
-	})
+	}, percent)
 }
 
 func (t Target) percent(live uint64) int {
