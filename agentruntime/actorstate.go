@@ -28,6 +28,8 @@ func (r *realm) actorState(x *Actor) *goja.Object {
 				r.current().waitUntil(call.Argument(0))
 				return goja.Undefined()
 			})
+		case "tool":
+			return r.function(name, 2, (*realm).tool)
 		case "blockConcurrencyWhile":
 			return r.function(name, 1, func(r *realm, call goja.FunctionCall) goja.Value {
 				fn, ok := goja.AssertFunction(call.Argument(0))
@@ -49,7 +51,7 @@ func (r *realm) actorState(x *Actor) *goja.Object {
 			})
 		}
 		return x.socketMember(name)
-	}, "id", "storage", "waitUntil", "blockConcurrencyWhile", "abort", "step", "props", "exports", "acceptWebSocket", "getWebSockets", "getTags",
+	}, "id", "storage", "waitUntil", "blockConcurrencyWhile", "abort", "step", "tool", "props", "exports", "acceptWebSocket", "getWebSockets", "getTags",
 		"setWebSocketAutoResponse", "getWebSocketAutoResponse", "getWebSocketAutoResponseTimestamp",
 		"setHibernatableWebSocketEventTimeout", "getHibernatableWebSocketEventTimeout")
 }

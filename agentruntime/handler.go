@@ -136,6 +136,8 @@ func (r *realm) executionContext(inv *Invocation, entry Entry) *goja.Object {
 				inv.waitUntil(call.Argument(0))
 				return goja.Undefined()
 			})
+		case "tool":
+			return r.function(key, 2, (*realm).tool)
 		case "passThroughOnException":
 			return r.function(key, 0, func(*realm, goja.FunctionCall) goja.Value {
 				inv.passes = true
@@ -166,7 +168,7 @@ func (r *realm) executionContext(inv *Invocation, entry Entry) *goja.Object {
 			return r.ownExports()
 		}
 		return nil
-	}, "waitUntil", "passThroughOnException", "abort", "props", "access", "exports")
+	}, "waitUntil", "passThroughOnException", "abort", "props", "access", "exports", "tool")
 }
 
 // access is ctx.access: who a request comes from, as the gateway verified it, and undefined for nobody. Its members aud and getIdentity are

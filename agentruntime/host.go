@@ -226,7 +226,31 @@ type Event struct {
 	Log       *Log
 	Exception *Exception
 	Point     *DataPoint
+	Tool      *ToolCall
+	Step      *Step
 }
+
+// ToolCall is one ctx.tool that has ended.
+type ToolCall struct {
+	Time     time.Time // of its beginning
+	Duration time.Duration
+	Name     string
+	// Input and Output are JSON, cut at 16 KiB, and empty for undefined and for what JSON cannot hold.
+	Input, Output string
+	Error         string // empty: it succeeded
+}
+
+// Step is one try of a workflow's step that has ended.
+type Step struct {
+	Time     time.Time // of its beginning
+	Duration time.Duration
+	Name     string
+	Attempt  int    // 1 for the first
+	Error    string // empty: it succeeded
+}
+
+// StorageCounts are the operations on an actor's storage: keys read and written, and statements of SQL.
+type StorageCounts struct{ Reads, Writes, SQL int }
 
 // Log is one call of console.log and its like.
 type Log struct {
@@ -272,4 +296,6 @@ type Report struct {
 	LogsDropped int
 	// Subrequests counts what was sent out: fetches, calls, KV operations.
 	Subrequests int
+	// Storage counts what was done with the actor's storage.
+	Storage StorageCounts
 }

@@ -28,6 +28,7 @@ type Invocation struct {
 	holds     int
 	waits     int
 	logged    int
+	stored    StorageCounts
 	dropped   int
 	cpu       time.Duration
 	renewed   time.Duration // of cpu, what was used before the last message of a socket
@@ -241,7 +242,7 @@ func (inv *Invocation) finish() {
 	inv.r.finished(inv)
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	inv.report = Report{CPU: inv.cpu, LogsDropped: inv.dropped, Subrequests: inv.sent}
+	inv.report = Report{CPU: inv.cpu, LogsDropped: inv.dropped, Subrequests: inv.sent, Storage: inv.stored}
 	inv.closed = true
 	if inv.headed {
 		inv.conclude()

@@ -77,6 +77,7 @@ func (r *realm) sqlCheck(err error) {
 
 func sqlExec(r *realm, s *storageFace, call goja.FunctionCall) goja.Value {
 	r.need(call, 1, "exec")
+	s.counts().SQL++
 	text := r.str(call.Argument(0))
 	var bindings []any
 	if len(call.Arguments) > 1 {

@@ -161,7 +161,11 @@ func (s *storageFace) key(v goja.Value, what string) string {
 	return s.r.str(v)
 }
 
+// counts are those of the event under way.
+func (s *storageFace) counts() *StorageCounts { return &s.r.current().stored }
+
 func (s *storageFace) get(key goja.Value) goja.Value {
+	s.counts().Reads++
 	if keys := s.keys(key, "get()"); keys != nil {
 		values, err := s.store.GetMany(s.ctx(), keys)
 		s.check(err)
@@ -199,6 +203,7 @@ func (s *storageFace) mapOf(entries []durable.Entry) goja.Value {
 // put writes one key, or each property of an object.
 func (s *storageFace) put(call goja.FunctionCall) goja.Value {
 	r := s.r
+	s.counts().Writes++
 	entries, ok := call.Argument(0).(*goja.Object)
 	if ok && !isStringObject(entries) {
 		keys := entries.Keys()
@@ -233,6 +238,7 @@ func (s *storageFace) data(v goja.Value) []byte {
 }
 
 func (s *storageFace) remove(key goja.Value) goja.Value {
+	s.counts().Writes++
 	if keys := s.keys(key, "delete()"); keys != nil {
 		n, err := s.store.Delete(s.ctx(), keys...)
 		s.check(err)
@@ -246,6 +252,7 @@ func (s *storageFace) remove(key goja.Value) goja.Value {
 // list reads the options of list() and what they select.
 func (s *storageFace) list(opts goja.Value) []durable.Entry {
 	r := s.r
+	s.counts().Reads++
 	var rg durable.Range
 	r.dictionary(opts, "the options of list()")
 	set := func(field *string, name string) bool {
@@ -323,6 +330,7 @@ func (s *storageFace) kv() goja.Value {
 		switch name {
 		case "get":
 			f = func(call goja.FunctionCall) goja.Value {
+				s.counts().Reads++
 				data, ok, err := s.store.Get(s.ctx(), s.key(call.Argument(0), "get()"))
 				s.check(err)
 				if !ok {
@@ -335,11 +343,13 @@ func (s *storageFace) kv() goja.Value {
 				if goja.IsUndefined(call.Argument(1)) {
 					panic(r.typeError("put() was called with undefined as the value"))
 				}
+				s.counts().Writes++
 				s.check(s.store.Put(s.key(call.Argument(0), "put()"), s.data(call.Argument(1))))
 				return goja.Undefined()
 			}
 		case "delete":
 			f = func(call goja.FunctionCall) goja.Value {
+				s.counts().Writes++
 				n, err := s.store.Delete(s.ctx(), s.key(call.Argument(0), "delete()"))
 				s.check(err)
 				return r.rt.ToValue(n > 0)
@@ -383,6 +393,8 @@ func (s *storageFace) compareAndSet(call goja.FunctionCall) goja.Value {
 	if !goja.IsUndefined(value) {
 		data = s.data(value)
 	}
+	s.counts().Reads++
+	s.counts().Writes++
 	stored, present, err := s.store.Get(s.ctx(), key)
 	s.check(err)
 	if present == goja.IsUndefined(expected) || present && !s.stores(stored, s.data(expected)) {

@@ -47,7 +47,7 @@ func (x *Actor) makeWorkflow(create func(ctx goja.Value) (*goja.Object, error)) 
 		}
 		return made
 	})
-	v, err := fn(goja.Undefined(), r.storage(x), r.rt.ToValue(x.name), one, r.workflowErrors().Get("NonRetryableError"))
+	v, err := fn(goja.Undefined(), r.storage(x), r.rt.ToValue(x.name), one, r.workflowErrors().Get("NonRetryableError"), r.told())
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (x *Actor) makeWorkflow(create func(ctx goja.Value) (*goja.Object, error)) 
 
 // workflowContext is the ctx of a workflow's class: that of an actor without what belongs to the journal.
 func (x *Actor) workflowContext() *goja.Object {
-	members := []string{"waitUntil", "props", "exports"}
+	members := []string{"waitUntil", "tool", "props", "exports"}
 	return x.r.lazy(func(name string) goja.Value {
 		for _, m := range members {
 			if m == name {

@@ -1,7 +1,7 @@
 // One instance of a workflow, as a durable actor: what it has done is the journal in its storage, and what it waits for is its alarm. The alarm
 // runs the class's run() from its start; steps that are in the journal give what they gave then. Where nothing but waiting is left the run is
 // dropped, and the alarm begins it anew when there is something to do. So a wait and the death of the process are one case.
-(function (storage, id, make, NonRetryableError) {
+(function (storage, id, make, NonRetryableError, tell) {
 	"use strict";
 	const kv = storage.kv;
 	const later = setTimeout, cancel = clearTimeout, now = Date.now;
@@ -179,8 +179,9 @@
 					then();
 					settle(run);
 				};
+				const began = now();
 				const failed = e => end(() => {
-					rec.failed++;
+					tell(name, ++rec.failed, began, e ?? new Error(String(e)));
 					const final = e instanceof NonRetryableError || e?.name === "NonRetryableError";
 					if (final || rec.failed > c.limit) return give(described(e));
 					rec.next = now() + pause(c, rec.failed);
@@ -189,6 +190,7 @@
 				});
 				timer = later(() => failed(thrown({ name: "WorkflowTimeoutError", message: `step ${JSON.stringify(name)} took longer than ${c.timeout} ms` })), c.timeout);
 				const succeeded = value => end(() => {
+					tell(name, rec.failed + 1, began);
 					try {
 						kv.put(key, { done: true, value });
 					} catch (e) {

@@ -92,7 +92,7 @@ func (t tailAgents) Emit(e *record.Entry) {
 	}
 	t.edge.work.Go(func() {
 		defer func() { <-tailRunning }()
-		events, err := json.Marshal([]record.TraceItem{e.Trace()})
+		events, err := json.Marshal([]record.TraceItem{e.Item()})
 		if err != nil {
 			t.edge.logger.Load().Error("record could not be handed to tail agents", zap.Error(err))
 			return

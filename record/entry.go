@@ -1,6 +1,9 @@
 package record
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // Kind says what began the work that a record tells of.
 type Kind string
@@ -10,6 +13,8 @@ const (
 	KindAlarm     Kind = "alarm"
 	KindScheduled Kind = "scheduled"
 	KindTail      Kind = "tail"
+	// KindStep is one try of a workflow's step; its path is the step's name.
+	KindStep Kind = "step"
 	// KindCall is a method of an entrypoint, called by another agent; its name is the method.
 	KindCall Kind = "call"
 	// KindSocket is an event of a WebSocket that is kept for an actor; its method is message, close or error.
@@ -22,22 +27,73 @@ const (
 // no query string is ever part of it.
 type Entry struct {
 	// What it was.
-	ID      string    `json:"id"`
-	Time    time.Time `json:"time"`
-	TraceID string    `json:"trace_id,omitempty"`
-	Kind    Kind      `json:"kind"`
-	Site    string    `json:"site,omitempty"`
-	Method  string    `json:"method,omitempty"`
-	Path    string    `json:"path,omitempty"`
-	Agent   string    `json:"agent,omitempty"`
-	Version string    `json:"version,omitempty"`
-	Actor   string    `json:"actor,omitempty"`
+	ID   string    `json:"id"`
+	Time time.Time `json:"time"`
+	// TraceID is the W3C trace that the record belongs to; empty where it is the id. ParentID is the span that began it.
+	TraceID  string `json:"trace_id,omitempty"`
+	ParentID string `json:"parent_id,omitempty"`
+	Kind     Kind   `json:"kind"`
+	Site     string `json:"site,omitempty"`
+	Method   string `json:"method,omitempty"`
+	Path     string `json:"path,omitempty"`
+	Agent    string `json:"agent,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Actor    string `json:"actor,omitempty"`
 
 	Who     Who     `json:"who"`
 	Decided Decided `json:"decided"`
 	Chain   []Hop   `json:"chain,omitempty"`
 	Did     Did     `json:"did"`
 	Out     Out     `json:"out"`
+
+	// Header is the request's, with the values of what may hold a secret struck out. It is for filters and tail agents; the JSON
+	// form leaves it out.
+	Header http.Header `json:"-"`
+	// Unsampled says that the trace it belongs to is not to be exported.
+	Unsampled bool `json:"-"`
+	// Dropped is how much of what happened the record has no room for: calls, tools, models and stages past MaxItems each.
+	Dropped int `json:"dropped,omitempty"`
+}
+
+// MaxItems is how many items each list of a record may have.
+const MaxItems = 1024
+
+// Trace is the id of the trace that the record belongs to, 32 hex digits.
+func (e *Entry) Trace() string {
+	if e.TraceID != "" {
+		return e.TraceID
+	}
+	return e.ID
+}
+
+// Span is the id of the record's own span, 16 hex digits.
+func (e *Entry) Span() string { return e.ID[len(e.ID)-16:] }
+
+// Since is t in milliseconds after the record's beginning.
+func (e *Entry) Since(t time.Time) float64 { return Millis(t.Sub(e.Time)) }
+
+// AddCall, AddTool and AddModel add to what the code did, as long as there is room.
+func (e *Entry) AddCall(c Call) {
+	e.add(len(e.Did.Calls), func() { e.Did.Calls = append(e.Did.Calls, c) })
+}
+
+// AddTool adds a tool call.
+func (e *Entry) AddTool(t Tool) {
+	e.add(len(e.Did.Tools), func() { e.Did.Tools = append(e.Did.Tools, t) })
+}
+
+// AddModel adds a model's answer and its cost.
+func (e *Entry) AddModel(m Model) {
+	e.Out.CostUSD += m.CostUSD
+	e.add(len(e.Did.Models), func() { e.Did.Models = append(e.Did.Models, m) })
+}
+
+func (e *Entry) add(n int, f func()) {
+	if n >= MaxItems {
+		e.Dropped++
+		return
+	}
+	f()
 }
 
 // Who is what is known of the client.
@@ -54,6 +110,8 @@ type Who struct {
 
 // Decided is what the stages before the code said.
 type Decided struct {
+	// Stages are the stages that the request came to, with when.
+	Stages []Stage `json:"stages,omitempty"`
 	// RefusedBy names the stage that ended the request before any code ran, empty if none did.
 	RefusedBy string           `json:"refused_by,omitempty"`
 	Throttle  []ZoneDecision   `json:"throttle,omitempty"`
@@ -66,6 +124,12 @@ type Decided struct {
 	Challenge string           `json:"challenge,omitempty"`
 	// Shadow are the refusals of stages in shadow mode: what would have ended the request, in the stages' order.
 	Shadow []Refusal `json:"shadow,omitempty"`
+}
+
+// Stage is one stage's beginning, in milliseconds after the record's.
+type Stage struct {
+	Name   string  `json:"name"`
+	Millis float64 `json:"at_ms"`
 }
 
 // Refusal is what a stage would have answered.
@@ -117,9 +181,13 @@ type WAFRule struct {
 
 // Hop is one agent that the request came through before.
 type Hop struct {
-	Agent  string `json:"agent"`
+	Agent string `json:"agent"`
+	// Entry is the entrypoint of the agent; empty for the default one.
+	Entry  string `json:"entry,omitempty"`
 	Actor  string `json:"actor,omitempty"`
 	Method string `json:"method,omitempty"`
+	// Site is the server that the agent runs at; empty for this one.
+	Site string `json:"site,omitempty"`
 }
 
 // Did is what the code did.
@@ -128,6 +196,7 @@ type Did struct {
 	Ran        bool        `json:"ran"`
 	Calls      []Call      `json:"calls,omitempty"`
 	Tools      []Tool      `json:"tools,omitempty"`
+	Models     []Model     `json:"models,omitempty"`
 	Storage    Storage     `json:"storage"`
 	Logs       []Log       `json:"logs,omitempty"`
 	Exceptions []Exception `json:"exceptions,omitempty"`
@@ -136,10 +205,13 @@ type Did struct {
 
 // Call is one thing sent out: through egress, to an actor, another agent, the origin, or to the agent's own assets.
 type Call struct {
-	Kind     string  `json:"kind"` // egress, actor, service, origin, assets
-	Host     string  `json:"host,omitempty"`
-	Method   string  `json:"method,omitempty"`
-	Actor    string  `json:"actor,omitempty"`
+	Kind   string `json:"kind"` // egress, actor, service, origin, assets
+	Host   string `json:"host,omitempty"`
+	Method string `json:"method,omitempty"`
+	Actor  string `json:"actor,omitempty"`
+	// Span is the call's own span, 16 hex digits, for what can be followed further.
+	Span     string  `json:"span,omitempty"`
+	Start    float64 `json:"start_ms"` // after the record's beginning
 	Status   int     `json:"status,omitempty"`
 	BytesOut int64   `json:"bytes_out,omitempty"`
 	BytesIn  int64   `json:"bytes_in,omitempty"`
@@ -155,17 +227,44 @@ type Call struct {
 	Found []string `json:"found,omitempty"`
 }
 
-// Tool is one tool call.
+// Tool is one tool call. What it was given and what it gave are digests, "sha256:" and 16 hex digits, or their texts where the
+// configuration says so.
 type Tool struct {
-	Name   string  `json:"name"`
-	Millis float64 `json:"ms"`
-	Error  string  `json:"error,omitempty"`
+	Name string `json:"name"`
+	// Kind says where it was seen: mcp (a call of tools/call), openai or anthropic (a model asked for it), code (ctx.tool).
+	Kind string `json:"kind"`
+	// Direction is out for what the agent called, in for what it was called as.
+	Direction string  `json:"direction,omitempty"`
+	ID        string  `json:"id,omitempty"` // the protocol's
+	Host      string  `json:"host,omitempty"`
+	Start     float64 `json:"start_ms"`
+	Millis    float64 `json:"ms"`
+	Arguments string  `json:"arguments,omitempty"`
+	Result    string  `json:"result,omitempty"`
+	Error     string  `json:"error,omitempty"`
 }
 
-// Storage counts the operations on KV namespaces and on the agent's HTTP cache.
+// Model is one answer of a model.
+type Model struct {
+	Provider     string  `json:"provider"` // openai or anthropic: whose form of answers it has
+	Model        string  `json:"model"`
+	Host         string  `json:"host,omitempty"`
+	InputTokens  int64   `json:"input_tokens"`
+	CachedTokens int64   `json:"cached_tokens,omitempty"` // of the input
+	OutputTokens int64   `json:"output_tokens"`
+	CostUSD      float64 `json:"cost_usd,omitempty"` // 0: the price table does not know the model
+	Start        float64 `json:"start_ms"`
+	Millis       float64 `json:"ms"`
+}
+
+// Storage counts the operations on KV namespaces, the agent's HTTP cache and actors' storage: keys read and written, and
+// statements of SQL.
 type Storage struct {
-	KV    int `json:"kv,omitempty"`
-	Cache int `json:"cache,omitempty"`
+	KV     int `json:"kv,omitempty"`
+	Cache  int `json:"cache,omitempty"`
+	Reads  int `json:"reads,omitempty"`
+	Writes int `json:"writes,omitempty"`
+	SQL    int `json:"sql,omitempty"`
 }
 
 // Log is a line that the code logged.
@@ -192,4 +291,6 @@ type Out struct {
 	Bytes       int64   `json:"bytes"`
 	Subrequests int     `json:"subrequests,omitempty"`
 	LogsDropped int     `json:"logs_dropped,omitempty"`
+	// CostUSD is what the models cost, by the price table.
+	CostUSD float64 `json:"cost_usd,omitempty"`
 }

@@ -24,6 +24,7 @@ func (s LogSink) Emit(e *Entry) {
 func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("id", e.ID)
 	addString(enc, "trace_id", e.TraceID)
+	addString(enc, "parent_id", e.ParentID)
 	addString(enc, "site", e.Site)
 	addString(enc, "method", e.Method)
 	addString(enc, "path", e.Path)
@@ -70,6 +71,9 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if len(e.Did.Tools) > 0 {
 		zap.Reflect("tools", e.Did.Tools).AddTo(enc)
 	}
+	if len(e.Did.Models) > 0 {
+		zap.Reflect("models", e.Did.Models).AddTo(enc)
+	}
 	if e.Did.Storage != (Storage{}) {
 		zap.Reflect("storage", e.Did.Storage).AddTo(enc)
 	}
@@ -92,6 +96,10 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if e.Out.Subrequests > 0 {
 		enc.AddInt("subrequests", e.Out.Subrequests)
 	}
+	if e.Out.CostUSD > 0 {
+		enc.AddFloat64("cost_usd", e.Out.CostUSD)
+	}
+	addInt(enc, "dropped", int64(e.Dropped))
 	if e.Out.LogsDropped > 0 {
 		enc.AddInt("logs_dropped", e.Out.LogsDropped)
 	}
@@ -104,6 +112,8 @@ func (c Call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	addString(enc, "host", c.Host)
 	addString(enc, "method", c.Method)
 	addString(enc, "actor", c.Actor)
+	addString(enc, "span", c.Span)
+	enc.AddFloat64("start_ms", c.Start)
 	addInt(enc, "status", int64(c.Status))
 	addInt(enc, "bytes_out", c.BytesOut)
 	addInt(enc, "bytes_in", c.BytesIn)

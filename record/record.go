@@ -34,6 +34,9 @@ func Open(kind Kind, now time.Time, sinks ...Sink) *Record {
 	}
 }
 
+// NewSpan makes the id of a span: 8 random bytes in hex.
+func NewSpan() string { return NewID()[:16] }
+
 // NewID makes a record's id: 16 random bytes in hex, the form of a W3C trace id.
 func NewID() string {
 	var b [16]byte
@@ -43,6 +46,9 @@ func NewID() string {
 
 // ID is the record's id.
 func (r *Record) ID() string { return r.entry.ID }
+
+// Begun is when it was opened.
+func (r *Record) Begun() time.Time { return r.begun }
 
 // Hold adds a holder, for work that outlives the one that opened the record. It reports whether the record is still open: what is
 // written to one that is closed is lost. A Release belongs to each Hold in any case.

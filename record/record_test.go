@@ -139,7 +139,7 @@ func TestFilter(t *testing.T) {
 
 func TestTraceShape(t *testing.T) {
 	e := &Entry{Kind: KindFetch, Agent: "a", Site: "example.com", Path: "/x", Method: "GET", Out: Out{Status: 200, Outcome: "ok"}, Did: Did{Logs: []Log{{Level: "log", Message: "m"}}}}
-	b, err := json.Marshal(e.Trace())
+	b, err := json.Marshal(e.Item())
 	if err != nil {
 		t.Fatal(err)
 	}

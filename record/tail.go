@@ -1,6 +1,7 @@
 package record
 
 import (
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,12 +19,19 @@ type Tail struct {
 type Filter struct {
 	Agent   string
 	Outcome string
-	Method  string
+	// Actor is the beginning of an actor's id.
+	Actor string
+	Kind  Kind
+	// Header names a header of the request, alone or as NAME: VALUE, whose value must hold VALUE.
+	Header string
+	// Sample is the part of the entries to give, over 0 and up to 1; 0 gives all. It goes by the id, so who asks twice gets the same.
+	Sample float64
+	Method string
 	// Status is a code such as 404, or a class given by its first digit, such as 4.
 	Status int
 	// IP is the client's address.
 	IP string
-	// Text must stand in a log line, an exception's message or the path.
+	// Text must stand in a log line, an exception's message, the path, a tool's name or a host that was called. Upper case counts.
 	Text string
 }
 
@@ -90,11 +98,42 @@ func (f Filter) Match(e *Entry) bool {
 		f.Outcome != "" && f.Outcome != e.Out.Outcome,
 		f.Method != "" && !strings.EqualFold(f.Method, e.Method),
 		f.IP != "" && f.IP != e.Who.ClientIP,
+		f.Kind != "" && f.Kind != e.Kind,
+		f.Actor != "" && !e.concerns(f.Actor),
 		f.Status >= 10 && f.Status != e.Out.Status,
 		f.Status > 0 && f.Status < 10 && f.Status != e.Out.Status/100:
 		return false
 	}
-	return f.Text == "" || e.contains(f.Text)
+	return (f.Header == "" || e.headed(f.Header)) && (f.Sample == 0 || e.Sampled(f.Sample)) && (f.Text == "" || e.contains(f.Text))
+}
+
+// Sampled says whether the entry is in a sample of this part, 0 to 1, of all entries. Entries of one trace are in it together.
+func (e *Entry) Sampled(part float64) bool {
+	n, err := strconv.ParseUint(e.Trace()[:13], 16, 64) // 52 bits
+	return err != nil || float64(n) < part*(1<<52)
+}
+
+// concerns says whether the entry is of the actor, or calls it.
+func (e *Entry) concerns(actor string) bool {
+	if strings.HasPrefix(e.Actor, actor) {
+		return true
+	}
+	for _, c := range e.Did.Calls {
+		if strings.HasPrefix(c.Actor, actor) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Entry) headed(want string) bool {
+	name, value, valued := strings.Cut(want, ":")
+	for _, v := range e.Header.Values(strings.TrimSpace(name)) {
+		if !valued || strings.Contains(v, strings.TrimSpace(value)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Entry) contains(text string) bool {
@@ -103,6 +142,16 @@ func (e *Entry) contains(text string) bool {
 	}
 	for _, l := range e.Did.Logs {
 		if strings.Contains(l.Message, text) {
+			return true
+		}
+	}
+	for _, t := range e.Did.Tools {
+		if strings.Contains(t.Name, text) {
+			return true
+		}
+	}
+	for _, c := range e.Did.Calls {
+		if strings.Contains(c.Host, text) {
 			return true
 		}
 	}

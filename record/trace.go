@@ -1,6 +1,9 @@
 package record
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // TraceItem is what a tail handler receives of one invocation, in the shape of Cloudflare's TraceItem
 // (https://developers.cloudflare.com/workers/runtime-apis/handlers/tail/). Times are milliseconds since 1970.
@@ -16,6 +19,9 @@ type TraceItem struct {
 	CPUTime                  float64          `json:"cpuTime"`
 	WallTime                 float64          `json:"wallTime"`
 	Truncated                bool             `json:"truncated"`
+	ExecutionModel           string           `json:"executionModel"` // stateless, durableObject or workflow
+	Entrypoint               string           `json:"entrypoint,omitempty"`
+	DurableObjectID          string           `json:"durableObjectId,omitempty"`
 	// Record is the whole record, beyond Cloudflare's shape.
 	Record *Entry `json:"gatehouse"`
 }
@@ -33,8 +39,8 @@ type traceException struct {
 	Stack     string `json:"stack,omitempty"`
 }
 
-// Trace gives e in the shape of a TraceItem.
-func (e *Entry) Trace() TraceItem {
+// Item gives e in the shape of a TraceItem.
+func (e *Entry) Item() TraceItem {
 	t := TraceItem{
 		ScriptName:               e.Agent,
 		ScriptVersion:            map[string]any{"id": e.Version},
@@ -47,6 +53,14 @@ func (e *Entry) Trace() TraceItem {
 		WallTime:                 e.Out.WallMillis,
 		Truncated:                e.Out.LogsDropped > 0,
 		Record:                   e,
+		ExecutionModel:           "stateless",
+		DurableObjectID:          e.Actor,
+	}
+	switch {
+	case e.Kind == KindStep:
+		t.ExecutionModel = "workflow"
+	case e.Actor != "":
+		t.ExecutionModel = "durableObject"
 	}
 	switch e.Kind {
 	case KindAlarm:
@@ -57,9 +71,15 @@ func (e *Entry) Trace() TraceItem {
 		t.Event = map[string]any{"getWebSocketEvent": map[string]any{"webSocketEventType": e.Method}}
 	case KindCall:
 		t.Event = map[string]any{"rpcMethod": e.Method}
+	case KindStep:
+		t.Event = map[string]any{"stepName": e.Path}
 	default:
+		headers := map[string]string{}
+		for name, values := range e.Header {
+			headers[strings.ToLower(name)] = strings.Join(values, ", ")
+		}
 		t.Event = map[string]any{
-			"request":  map[string]any{"url": "https://" + e.Site + e.Path, "method": e.Method, "headers": map[string]string{"user-agent": e.Who.UserAgent}},
+			"request":  map[string]any{"url": "https://" + e.Site + e.Path, "method": e.Method, "headers": headers, "cf": map[string]any{}},
 			"response": map[string]any{"status": e.Out.Status},
 		}
 	}

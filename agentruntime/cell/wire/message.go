@@ -217,12 +217,16 @@ func (e *Encoder) Report(r agentruntime.Report) {
 	e.Duration(r.Wall)
 	e.Uint(uint64(r.LogsDropped))
 	e.Uint(uint64(r.Subrequests))
+	e.Uint(uint64(r.Storage.Reads))
+	e.Uint(uint64(r.Storage.Writes))
+	e.Uint(uint64(r.Storage.SQL))
 }
 
 func (d *Decoder) Report() agentruntime.Report {
 	r := agentruntime.Report{
 		Outcome: agentruntime.Outcome(d.String()), CPU: d.Duration(), Wall: d.Duration(),
 		LogsDropped: int(d.Uint()), Subrequests: int(d.Uint()),
+		Storage: agentruntime.StorageCounts{Reads: int(d.Uint()), Writes: int(d.Uint()), SQL: int(d.Uint())},
 	}
 	switch r.Outcome {
 	case "", agentruntime.OutcomeOK, agentruntime.OutcomeException, agentruntime.OutcomeExceededCPU, agentruntime.OutcomeExceededWallTime,
@@ -230,7 +234,7 @@ func (d *Decoder) Report() agentruntime.Report {
 	default:
 		d.fail("an outcome that is not known")
 	}
-	if r.CPU < 0 || r.Wall < 0 || r.LogsDropped < 0 || r.Subrequests < 0 {
+	if r.CPU < 0 || r.Wall < 0 || r.LogsDropped < 0 || r.Subrequests < 0 || r.Storage.Reads < 0 || r.Storage.Writes < 0 || r.Storage.SQL < 0 {
 		d.fail("a report with negative numbers")
 	}
 	return r
@@ -286,6 +290,8 @@ const (
 	eventLog byte = iota
 	eventException
 	eventPoint
+	eventTool
+	eventStep
 )
 
 func (e *Encoder) Event(ev agentruntime.Event) {
@@ -301,6 +307,21 @@ func (e *Encoder) Event(ev agentruntime.Event) {
 		e.String(ev.Exception.Name)
 		e.String(ev.Exception.Message)
 		e.String(ev.Exception.Stack)
+	case ev.Tool != nil:
+		e.Byte(eventTool)
+		e.Int(ev.Tool.Time.UnixNano())
+		e.Duration(ev.Tool.Duration)
+		e.String(ev.Tool.Name)
+		e.String(ev.Tool.Input)
+		e.String(ev.Tool.Output)
+		e.String(ev.Tool.Error)
+	case ev.Step != nil:
+		e.Byte(eventStep)
+		e.Int(ev.Step.Time.UnixNano())
+		e.Duration(ev.Step.Duration)
+		e.String(ev.Step.Name)
+		e.Int(int64(ev.Step.Attempt))
+		e.String(ev.Step.Error)
 	default:
 		e.Byte(eventPoint)
 		e.String(ev.Point.Binding)
@@ -329,6 +350,10 @@ func (d *Decoder) Event() (ev agentruntime.Event) {
 			d.fail("a data point with %d indexes, %d blobs and %d doubles", len(p.Indexes), len(p.Blobs), len(p.Doubles))
 		}
 		ev.Point = p
+	case eventTool:
+		ev.Tool = &agentruntime.ToolCall{Time: unixNano(d.Int()), Duration: d.Duration(), Name: d.String(), Input: d.String(), Output: d.String(), Error: d.String()}
+	case eventStep:
+		ev.Step = &agentruntime.Step{Time: unixNano(d.Int()), Duration: d.Duration(), Name: d.String(), Attempt: int(d.Int()), Error: d.String()}
 	default:
 		d.fail("an event of kind %d", k)
 	}
