@@ -92,7 +92,7 @@ func (a *Access) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP refuses a request of nobody with 401, and one of somebody whom no rule admits with 403.
 func (a *Access) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v, w, r := a.app.enter(w, r)
+	v, w, r := a.app.enter(w, r, "access")
 	return v.through(func() error { return a.serve(v, w, r, next) })
 }
 

@@ -32,6 +32,16 @@ type App struct {
 	Store *StoreConfig `json:"store,omitempty"`
 	// Keyring holds the keys that seal secrets; default: keyring.json in the store's folder.
 	Keyring *KeyringConfig `json:"keyring,omitempty"`
+	// Records says what records hold and which are written.
+	Records *RecordsConfig `json:"records,omitempty"`
+	// Audit is the audit log; default: none.
+	Audit *AuditConfig `json:"audit,omitempty"`
+	// Telemetry sends records to an OpenTelemetry collector; default: nowhere.
+	Telemetry *TelemetryConfig `json:"telemetry,omitempty"`
+	// Chain bounds the calls of agents by agents, and says which servers know each other's.
+	Chain *ChainConfig `json:"chain,omitempty"`
+	// Unusual says what is unusual of an agent, and who is told.
+	Unusual *UnusualConfig `json:"unusual,omitempty"`
 	// Analytics is where data points are kept; default: analytics.db in the store's folder.
 	Analytics *AnalyticsConfig `json:"analytics,omitempty"`
 	// Egress are the named policies for what agents send out.
@@ -45,6 +55,9 @@ type App struct {
 	logger *zap.Logger
 	edge   *edge
 	points *points
+	out    *outlets
+	chains *chains
+	before *App // that served, until this one has taken over
 
 	vaultOnce sync.Once
 	vault     *secrets.Vault
@@ -175,6 +188,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 		}
 		p.Close()
 	}
+	if a.out, err = a.newOutlets(); err != nil {
+		return err
+	}
+	if a.chains, err = a.newChains(); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.Agents)) {
 		if err := a.checkReferences(name, a.Agents[name]); err != nil {
 			return err
@@ -196,10 +215,15 @@ func (a *App) Provision(ctx caddy.Context) error {
 func (a *App) Start() error {
 	defer close(a.ready)
 	setCollector()
+	a.before = a.edge.serving.Swap(a)
 	if err := a.edge.open(); err != nil {
 		return err
 	}
-	a.edge.setLogger(a.logger)
+	if a.out.audit != nil {
+		if err := a.out.audit.open(); err != nil {
+			return at(a.Audit.Place, "%w", err)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.agents)) {
 		a.agents[name].start()
 	}
@@ -230,6 +254,9 @@ func (a *App) Stop() error {
 	for _, ag := range a.agents {
 		ag.stop()
 	}
+	a.edge.serving.CompareAndSwap(a, a.before)
+	a.before = nil
+	logQueue().Flush(2 * time.Second)
 	return nil
 }
 

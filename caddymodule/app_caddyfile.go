@@ -25,6 +25,11 @@ import (
 //		analytics <file> {
 //			retention <duration>
 //		}
+//		records { ... }
+//		audit <folder> { ... }
+//		telemetry [traces] [logs]
+//		chain { ... }
+//		unusual { ... }
 //		egress <name> { ... }
 //		oauth <name> { ... }
 //		agent <name> { ... }
@@ -108,12 +113,30 @@ func parseAppOption(d *caddyfile.Dispenser, app *App) error {
 			app.OAuth = map[string]*OAuthConfig{}
 		}
 		app.OAuth[name] = c
+	case "records":
+		return once(d, &app.Records, parseRecords)
 	case "audit":
-		return refuseOption(d, d.Val())
+		return once(d, &app.Audit, parseAudit)
+	case "telemetry":
+		return once(d, &app.Telemetry, parseTelemetry)
+	case "chain":
+		return once(d, &app.Chain, parseChain)
+	case "unusual":
+		return once(d, &app.Unusual, parseUnusual)
 	default:
-		return unknownOption(d, "gatehouse", "store, keyring, analytics, egress, oauth and agent")
+		return unknownOption(d, "gatehouse", "store, keyring, analytics, records, audit, telemetry, chain, unusual, egress, oauth and agent")
 	}
 	return nil
+}
+
+// once reads an option that may be given once.
+func once[T any](d *caddyfile.Dispenser, into **T, parse func(*caddyfile.Dispenser) (*T, error)) error {
+	if *into != nil {
+		return d.Errf("%s is given twice", d.Val())
+	}
+	made, err := parse(d)
+	*into = made
+	return err
 }
 
 func parseStore(d *caddyfile.Dispenser, c *StoreConfig) error {

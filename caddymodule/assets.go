@@ -181,6 +181,6 @@ func (h *host) assetsFetch(ctx context.Context, target agentruntime.Target, req 
 			resp.Body = nil
 		}
 	}
-	h.rec.Write(func(e *record.Entry) { e.Did.Calls = append(e.Did.Calls, note) })
+	h.rec.Write(func(e *record.Entry) { e.AddCall(note) })
 	return resp, err
 }

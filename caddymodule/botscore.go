@@ -101,7 +101,7 @@ func (b *BotScore) Cleanup() error {
 
 // ServeHTTP scores the request.
 func (b *BotScore) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v, w, r := b.app.enter(w, r)
+	v, w, r := b.app.enter(w, r, "bot_score")
 	return v.through(func() error { return b.serve(v, w, r, next) })
 }
 

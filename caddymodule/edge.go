@@ -41,7 +41,17 @@ type edge struct {
 	// sockets are those of all actors: they stay open across reloads and changes of code.
 	sockets *socket.Hub
 
-	logger atomic.Pointer[zap.Logger]
+	// serving is the configuration that started last: what no request began goes its ways.
+	serving atomic.Pointer[App]
+	// recent are the records that the page looks back at; nil without a page.
+	recent atomic.Pointer[record.Recent]
+	// untailed counts the records that tail agents were too slow for.
+	untailed atomic.Int64
+	// tailed says that an agent has tail agents.
+	tailed  atomic.Bool
+	watches watches
+	saving  chan struct{} // ends the saving of baselines
+	saved   sync.WaitGroup
 	// work is what runs on after its request: waitUntil, bodies of actors, tail handlers.
 	work sync.WaitGroup
 
@@ -65,7 +75,6 @@ type duty struct {
 
 func newEdge(s storage) *edge {
 	e := &edge{storage: s, duty: map[string][]duty{}}
-	e.logger.Store(zap.NewNop())
 	return e
 }
 
@@ -86,6 +95,7 @@ func (e *edge) doOpen() error {
 	e.directory.Register(strictNamespace, newStrictClass())
 	e.directory.Register(strictLedgerNamespace, newStrictClass())
 	e.directory.Register(hostsNamespace, durable.NewNativeClass(durable.NativeConfig{}))
+	e.directory.Register(baselineNamespace, durable.NewNativeClass(durable.NativeConfig{}))
 	e.directory.Register(oauthNamespace, durable.NewNativeClass(durable.NativeConfig{}))
 	e.sockets = socket.New(socket.Config{Deliver: e.deliver})
 	e.spaces = kv.New(kv.Config{Store: store})
@@ -96,6 +106,19 @@ func (e *edge) doOpen() error {
 	}
 	e.mu.Unlock()
 	e.directory.Start()
+	e.saving = make(chan struct{})
+	e.saved.Go(func() {
+		minute := time.NewTicker(time.Minute)
+		defer minute.Stop()
+		for {
+			select {
+			case <-minute.C:
+				e.saveBaselines()
+			case <-e.saving:
+				return
+			}
+		}
+	})
 	return nil
 }
 
@@ -124,13 +147,31 @@ func (e *edge) Destruct() error {
 	case <-ended:
 	case <-ctx.Done():
 	}
+	logQueue().Flush(2 * time.Second)
+	baselineQueue().Flush(2 * time.Second)
+	close(e.saving)
+	e.saved.Wait()
+	e.saveBaselines()
 	err := e.directory.Close(ctx)
 	e.spaces.Close()
 	return errors.Join(err, e.store.Close())
 }
 
-// setLogger says where records of what no request began are logged.
-func (e *edge) setLogger(l *zap.Logger) { e.logger.Store(l) }
+// out is where the records of what no request began go.
+func (e *edge) out() *outlets { return e.serving.Load().out }
+
+// log is the logger of the configuration that started last.
+func (e *edge) log() *zap.Logger {
+	if a := e.serving.Load(); a != nil {
+		return a.logger
+	}
+	return caddy.Log().Named("gatehouse")
+}
+
+// headed says whether anybody wants the headers of requests.
+func (e *edge) headed() bool {
+	return tail.Watched() || e.tailed.Load()
+}
 
 // enlist puts owner's release in charge of the agent's actors, alarms and schedules; an owner that is in charge already
 // changes its release.
@@ -167,6 +208,12 @@ func (e *edge) assign(name string, before *release) {
 	if e.directory == nil {
 		return
 	}
+	tailed := false
+	for _, list := range e.duty {
+		now := inCharge(list)
+		tailed = tailed || now != nil && len(now.config.Tail) > 0
+	}
+	e.tailed.Store(tailed)
 	now := inCharge(e.duty[name])
 	if before != nil && before != now {
 		for ns := range before.classes {
@@ -223,7 +270,7 @@ func inCharge(list []duty) *release {
 
 // openRecord begins the record of work that no request began.
 func (e *edge) openRecord(kind record.Kind, rel *release) *record.Record {
-	r := record.Open(kind, time.Now(), record.LogSink{Logger: e.logger.Load()}, &tail, tailAgents{e})
+	r := e.out().open(kind)
 	r.Write(func(x *record.Entry) {
 		x.Agent, x.Version = rel.name, rel.version()
 	})

@@ -163,7 +163,7 @@ func (c *spendingCall) Settle(bytes int64, answered bool) {
 		defer c.mu.Unlock()
 		c.settled = true
 		if _, err := c.hold.Settle(c.ctx, cost); err != nil && !errors.Is(err, context.Canceled) {
-			c.budget.edge.logger.Load().Warn("a budget of egress keeps what was reserved", zap.String("budget", c.budget.text), zap.Error(err))
+			c.budget.edge.log().Warn("a budget of egress keeps what was reserved", zap.String("budget", c.budget.text), zap.Error(err))
 		}
 	})
 }

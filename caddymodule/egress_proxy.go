@@ -136,7 +136,7 @@ func (p *EgressProxy) ServeHTTP(w http.ResponseWriter, r *http.Request, next cad
 	if r.Method != http.MethodConnect && r.URL.Host == "" {
 		return next.ServeHTTP(w, r)
 	}
-	v, w, r := p.app.enter(w, r)
+	v, w, r := p.app.enter(w, r, "egress_proxy")
 	return v.through(func() error { return p.serve(v, w, r) })
 }
 
@@ -199,13 +199,13 @@ func (t *proxyTrip) forward(w http.ResponseWriter, r *http.Request, to *url.URL)
 	hops := map[int]int{}
 	opt := egress.Options{
 		Redirect: egress.RedirectManual, WebSocket: strings.EqualFold(r.Header.Get("Upgrade"), "websocket"),
-		Observe: func(c egress.Call) { noteCall(t.v.rec, t.client.redact, hops, c, true) },
+		Observe: func(c egress.Call) { noteCall(t.v.rec, t.client.redact, hops, c, true, "") },
 	}
 	got, err := t.client.policy.Do(r.Context(), out, opt)
 	if err != nil {
 		return t.failed(w, err)
 	}
-	noteCall(t.v.rec, t.client.redact, hops, got.Call, false)
+	noteCall(t.v.rec, t.client.redact, hops, got.Call, false, "")
 	header := got.Response.Header
 	upgraded := got.Response.StatusCode == http.StatusSwitchingProtocols
 	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"} {
@@ -245,7 +245,7 @@ func (t *proxyTrip) upgrade(w http.ResponseWriter, got *egress.Result) error {
 
 // tunnel joins the client with the host that it names.
 func (t *proxyTrip) tunnel(w http.ResponseWriter, r *http.Request) error {
-	far, secure, err := t.client.policy.Tunnel(r.Context(), r.Host, func(c egress.Call) { noteCall(t.v.rec, t.client.redact, map[int]int{}, c, true) })
+	far, secure, err := t.client.policy.Tunnel(r.Context(), r.Host, func(c egress.Call) { noteCall(t.v.rec, t.client.redact, map[int]int{}, c, true, "") })
 	if err != nil {
 		return t.failed(w, err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell"
 	"github.com/gatehouse-edge/gatehouse/record"
+	"github.com/gatehouse-edge/gatehouse/record/chain"
 )
 
 func init() {
@@ -79,7 +80,7 @@ func (h *AgentHandler) Provision(ctx caddy.Context) error {
 
 // ServeHTTP runs the code and sends what it answers.
 func (h *AgentHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v, w, r := h.app.enter(w, r)
+	v, w, r := h.app.enter(w, r, "agent")
 	return v.through(func() error { return h.serve(v, w, r, next) })
 }
 
@@ -103,17 +104,35 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	if err != nil {
 		return err
 	}
-	v.rec.Write(func(e *record.Entry) { e.Agent, e.Version, e.Did.Ran = rel.name, rel.version(), true })
+	hops, err := h.app.chains.incoming(r)
+	if err != nil {
+		return v.refuse("chain", http.StatusForbidden, "%w", err)
+	}
+	if next := (record.Hop{Agent: rel.name}); len(hops) > 0 {
+		if cycle := chain.Cycle(hops, next); cycle != "" {
+			return v.refuse("chain", http.StatusLoopDetected, "the call would go in a circle: %s", cycle)
+		}
+		if len(hops) > h.app.chains.depth {
+			return v.refuse("chain", http.StatusLoopDetected, "the call would be more than %d deep: %s", h.app.chains.depth, chain.Path(append(hops, next)))
+		}
+	}
+	if a := h.app.out.audit; a != nil && h.app.Audit.FailClosed {
+		if err := a.log.Err(); err != nil {
+			return v.auditFails(err)
+		}
+	}
+	v.rec.Write(func(e *record.Entry) { e.Agent, e.Version, e.Chain, e.Did.Ran = rel.name, rel.version(), hops, true })
 	// The invocation may outlive the request, for waitUntil; until the answer is out it ends with the client.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	gone := context.AfterFunc(r.Context(), cancel)
-	host := &host{rel: rel, rec: v.rec, origin: &origin{next: next, request: r}, leases: new(leases)}
+	host := &host{rel: rel, rec: v.rec, chain: hops, origin: &origin{next: next, request: r}, leases: new(leases)}
 	v.rec.Hold()
 	in, entry := h.incoming(v, r), agentruntime.Entry{Access: v.access()}
 	body := &measuredBody{ReadCloser: in.Body, left: rel.bodyLimit()}
 	if in.Body != nil {
 		in.Body = body
 	}
+	seen := host.watch(in, "in", "", v.rec.Begun())
 	inv := rel.agent.FetchAt(ctx, host, entry, in)
 	if repeatable(r, in) {
 		// Its process ended for another's fault. Nothing was answered, and asking again is what a client would do (RFC 9110,
@@ -156,6 +175,7 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 		whole = true // how a socket ends is not for the answer to say
 		return v.serveSocket(w, r, resp)
 	}
+	seen(resp)
 	err = send(w, resp)
 	whole = err == nil
 	return err
@@ -290,6 +310,9 @@ func finish(rec *record.Record, rep agentruntime.Report, outermost bool) {
 		e.Out.CPUMillis += record.Millis(rep.CPU)
 		e.Out.Subrequests += rep.Subrequests
 		e.Out.LogsDropped += rep.LogsDropped
+		e.Did.Storage.Reads += rep.Storage.Reads
+		e.Did.Storage.Writes += rep.Storage.Writes
+		e.Did.Storage.SQL += rep.Storage.SQL
 		if outermost {
 			e.Out.Outcome = string(rep.Outcome)
 		}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
@@ -16,6 +18,7 @@ import (
 	"github.com/gatehouse-edge/gatehouse/kv"
 	"github.com/gatehouse-edge/gatehouse/record"
 	"github.com/gatehouse-edge/gatehouse/record/analytics"
+	"github.com/gatehouse-edge/gatehouse/record/toolcall"
 )
 
 // host is one invocation's way to the world: it decides what the invocation's agent may do and writes it down. It
@@ -28,8 +31,11 @@ type host struct {
 	// chain are the invocations that led to this one; actor is the id of the actor that it is an event of.
 	chain []record.Hop
 	actor string
+	// entry is the entrypoint of the agent; empty for the default one.
+	entry string
 	// leases are the references that the code was given.
 	leases *leases
+	steps  atomic.Int32 // that a workflow's run has told of
 }
 
 // Fetch implements agentruntime.Host.
@@ -83,8 +89,17 @@ func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentrun
 		return nil, err
 	}
 	defer func() { h.rec.Release(time.Now()) }()
+	begun, span := time.Now(), record.NewSpan()
+	if out.Header.Get("Traceparent") == "" {
+		h.rec.Read(func(e *record.Entry) { out.Header.Set("Traceparent", traceparent(e, span)) })
+	}
+	if err := h.rel.edge.serving.Load().chains.outgoing(out, append(slices.Clip(h.chain), h.hop(req.Method))); err != nil {
+		return nil, err
+	}
+	seen := h.watch(req, "out", out.URL.Host, begun)
+	out.Body = req.Body
 	hops := map[int]int{}
-	opt := egress.Options{Observe: func(c egress.Call) { h.observe(hops, c, true) }}
+	opt := egress.Options{Observe: func(c egress.Call) { h.observe(hops, c, true, span) }}
 	switch req.Redirect {
 	case "manual":
 		opt.Redirect = egress.RedirectManual
@@ -95,21 +110,32 @@ func (h *host) egress(ctx context.Context, req *agentruntime.Request) (*agentrun
 	if err != nil {
 		return nil, fetchError(err)
 	}
-	h.observe(hops, res.Call, false)
-	body := res.Response.Body
-	return &agentruntime.Response{
+	h.observe(hops, res.Call, false, span)
+	answer := &agentruntime.Response{
 		Status: res.Response.StatusCode, StatusText: http.StatusText(res.Response.StatusCode), Header: res.Response.Header,
-		Body: refusingBody{body}, URL: res.URL.String(), Redirected: res.Redirected,
-	}, nil
+		Body: refusingBody{res.Response.Body}, URL: res.URL.String(), Redirected: res.Redirected,
+	}
+	seen(answer)
+	return answer, nil
+}
+
+// traceparent is the header that has the receiver go on with the record's trace (https://www.w3.org/TR/trace-context/).
+func traceparent(e *record.Entry, span string) string {
+	flags := "-01"
+	if e.Unsampled {
+		flags = "-00"
+	}
+	return "00-" + e.Trace() + "-" + span + flags
 }
 
 // observe writes one hop of an outgoing request down; ended says that what was written of it before is out of date. hops
 // has the place in the record of each hop.
-func (h *host) observe(hops map[int]int, c egress.Call, ended bool) {
-	noteCall(h.rec, h.rel.redact, hops, c, ended)
+func (h *host) observe(hops map[int]int, c egress.Call, ended bool, span string) {
+	noteCall(h.rec, h.rel.redact, hops, c, ended, span)
 }
 
-func noteCall(rec *record.Record, redact func(string) string, hops map[int]int, c egress.Call, ended bool) {
+// noteCall writes a hop down. span is that of the first.
+func noteCall(rec *record.Record, redact func(string) string, hops map[int]int, c egress.Call, ended bool, span string) {
 	to := c.Host
 	if c.Port != 0 && !(c.Port == 443 && c.Scheme == "https") && !(c.Port == 80 && c.Scheme == "http") {
 		to = fmt.Sprintf("%s:%d", c.Host, c.Port)
@@ -118,14 +144,19 @@ func noteCall(rec *record.Record, redact func(string) string, hops map[int]int, 
 		Kind: "egress", Host: redact(to), Method: c.Method, Status: c.Status, BytesOut: c.BytesOut, BytesIn: c.BytesIn,
 		Millis: record.Millis(c.Duration), Decision: c.Decision, Rule: c.Rule, Error: c.Reason,
 		First: c.First, Injected: c.Injected, Found: c.Found,
+		Start: max(0, record.Millis(time.Since(rec.Begun())-c.Duration)),
+	}
+	if c.Hop == 0 {
+		call.Span = span
 	}
 	rec.Write(func(e *record.Entry) {
 		at, written := hops[c.Hop]
 		switch {
 		case !written:
 			hops[c.Hop] = len(e.Did.Calls)
-			e.Did.Calls = append(e.Did.Calls, call)
-		case ended:
+			e.AddCall(call)
+		case ended && at < len(e.Did.Calls):
+			call.Start = e.Did.Calls[at].Start
 			e.Did.Calls[at] = call
 		}
 	})
@@ -190,6 +221,9 @@ func (h *host) actorFetch(ctx context.Context, target agentruntime.Target, req *
 	if err != nil {
 		handle.Release()
 		h.noteActor(target, req.Method, 0, begun, err)
+		if answer := h.looped(err); answer != nil {
+			return answer, nil
+		}
 		return nil, err
 	}
 	inv := act.code.Fetch(ctx, to, req)
@@ -267,7 +301,7 @@ func (h *host) Call(ctx context.Context, target agentruntime.Target, call agentr
 
 // enter is the host of an event that this invocation begins in an actor.
 func (h *host) enter(act *actor, method string) (*host, error) {
-	chain, err := h.descend(method)
+	chain, err := h.descend(method, record.Hop{Agent: act.rel.name, Actor: act.key.ID.String()})
 	if err != nil {
 		return nil, err
 	}
@@ -275,11 +309,14 @@ func (h *host) enter(act *actor, method string) (*host, error) {
 }
 
 func (h *host) noteActor(target agentruntime.Target, method string, status int, begun time.Time, err error) {
-	c := record.Call{Kind: "actor", Actor: target.Actor, Host: target.Binding, Method: method, Status: status, Millis: record.Millis(time.Since(begun))}
+	c := record.Call{Kind: "actor", Actor: target.Actor, Host: target.Binding, Method: method, Status: status, Millis: record.Millis(time.Since(begun)), Start: record.Millis(begun.Sub(h.rec.Begun()))}
 	if err != nil {
 		c.Error = h.rel.redact(err.Error())
+		if _, looped := errors.AsType[loopError](err); looped {
+			c.Decision, c.Rule = "refuse", "chain"
+		}
 	}
-	h.rec.Write(func(e *record.Entry) { e.Did.Calls = append(e.Did.Calls, c) })
+	h.rec.Write(func(e *record.Entry) { e.AddCall(c) })
 }
 
 // KV implements agentruntime.Host.
@@ -382,9 +419,48 @@ func (h *host) Emit(ev agentruntime.Event) {
 			Message: h.rel.redact(ev.Exception.Message), Stack: h.rel.redact(ev.Exception.Stack),
 		}
 		h.rec.Write(func(e *record.Entry) { e.Did.Exceptions = append(e.Did.Exceptions, x) })
+	case ev.Tool != nil:
+		h.noteTool(ev.Tool)
+	case ev.Step != nil:
+		h.noteStep(ev.Step)
 	case ev.Point != nil:
 		h.point(ev.Point)
 	}
+}
+
+// noteTool writes down what ctx.tool has run.
+func (h *host) noteTool(t *agentruntime.ToolCall) {
+	text := h.rel.edge.out().text(h.rel.redact)
+	tool := record.Tool{
+		Name: h.rel.redact(t.Name), Kind: toolcall.KindCode, Direction: "out", Start: record.Millis(t.Time.Sub(h.rec.Begun())),
+		Millis: record.Millis(t.Duration), Error: h.rel.redact(t.Error),
+	}
+	if t.Input != "" {
+		tool.Arguments = text(t.Input)
+	}
+	if t.Output != "" {
+		tool.Result = text(t.Output)
+	}
+	h.rec.Write(func(e *record.Entry) { e.AddTool(tool) })
+}
+
+// noteStep makes a record of a try of a workflow's step. A run has 1,024 steps at most; a process that tells of more is not believed.
+func (h *host) noteStep(s *agentruntime.Step) {
+	if h.steps.Add(1) > 4096 {
+		return
+	}
+	rec := h.rel.edge.openRecord(record.KindStep, h.rel)
+	outcome := string(agentruntime.OutcomeOK)
+	rec.Write(func(e *record.Entry) {
+		e.Actor, e.Path, e.Did.Ran, e.Time = h.actor, h.rel.redact(s.Name), true, s.Time.UTC()
+		h.rec.Read(func(run *record.Entry) { e.TraceID, e.ParentID = run.Trace(), run.Span() })
+		if s.Error != "" {
+			outcome = string(agentruntime.OutcomeException)
+			e.Did.Exceptions = []record.Exception{{Time: s.Time.Add(s.Duration).UTC(), Name: "Error", Message: h.rel.redact(s.Error)}}
+		}
+		e.Out.Outcome, e.Attempt = outcome, s.Attempt
+	})
+	rec.ReleaseAfter(s.Duration)
 }
 
 // point writes a data point. What can't be written is an exception in the record: the code has gone on.
@@ -456,13 +532,13 @@ func (o *origin) fetch(ctx context.Context, rec *record.Record, req *agentruntim
 		p.end(o.next.ServeHTTP(p, r))
 	}()
 	resp, err := p.response(ctx)
-	call := record.Call{Kind: "origin", Host: to.Host, Method: req.Method, Millis: record.Millis(time.Since(begun))}
+	call := record.Call{Kind: "origin", Host: to.Host, Method: req.Method, Millis: record.Millis(time.Since(begun)), Start: record.Millis(begun.Sub(rec.Begun()))}
 	if resp != nil {
 		call.Status = resp.Status
 	}
 	if err != nil {
 		call.Error = err.Error()
 	}
-	rec.Write(func(e *record.Entry) { e.Did.Calls = append(e.Did.Calls, call) })
+	rec.Write(func(e *record.Entry) { e.AddCall(call) })
 	return resp, err
 }

@@ -201,7 +201,7 @@ func fetchKeys(ctx context.Context, address, accept string, allowIP []netip.Pref
 
 // ServeHTTP finds out who the request comes from.
 func (i *Identity) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v, w, r := i.app.enter(w, r)
+	v, w, r := i.app.enter(w, r, "identity")
 	return v.through(func() error {
 		i.identify(v, r)
 		return next.ServeHTTP(w, r)

@@ -53,7 +53,7 @@ func (e *edge) deliver(ctx context.Context, key durable.Key, ev agentruntime.Soc
 	handle, err := e.directory.Acquire(ctx, key, "")
 	if err != nil {
 		if !errors.Is(err, context.Canceled) && !errors.Is(err, durable.ErrClosed) {
-			e.logger.Load().Warn("a message of a WebSocket did not reach its actor",
+			e.log().Warn("a message of a WebSocket did not reach its actor",
 				zap.String("namespace", key.Namespace), zap.String("id", key.ID.String()), zap.Error(err))
 		}
 		return err

@@ -76,7 +76,7 @@ func (k *KeyDirectory) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 	if r.URL.Path != botauth.DirectoryPath || r.Host != k.signer.Authority() || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return next.ServeHTTP(w, r)
 	}
-	v, w, _ := k.app.enter(w, r)
+	v, w, _ := k.app.enter(w, r, "key_directory")
 	return v.through(func() error {
 		answer, err := k.signer.Directory()
 		if err != nil {

@@ -89,7 +89,7 @@ func (c *OAuthConfig) client(name string, vault *secrets.Vault, e *edge) (*oauth
 			return doStrict(ctx, e.directory, oauthActors, name, "", func(*durable.Storage) error { return f() })
 		},
 		Failed: func(err error) {
-			e.logger.Load().Error("an OAuth client needs somebody's help", zap.String("client", name), zap.Error(err), zap.String("next", c.help(name)))
+			e.log().Error("an OAuth client needs somebody's help", zap.String("client", name), zap.Error(err), zap.String("next", c.help(name)))
 		},
 	}
 	var err error

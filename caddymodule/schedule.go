@@ -87,14 +87,16 @@ func (t tailAgents) Emit(e *record.Entry) {
 	select {
 	case tailRunning <- struct{}{}:
 	default:
-		t.edge.logger.Load().Warn("tail agents are behind; a record was not handed on", zap.String("agent", e.Agent), zap.String("id", e.ID))
+		if t.edge.untailed.Add(1) == 1 {
+			t.edge.log().Warn("tail agents are behind; records are not handed on. Their number is the metric caddy_gatehouse_tail_agent_records_dropped_total", zap.String("agent", e.Agent), zap.String("id", e.ID))
+		}
 		return
 	}
 	t.edge.work.Go(func() {
 		defer func() { <-tailRunning }()
 		events, err := json.Marshal([]record.TraceItem{e.Item()})
 		if err != nil {
-			t.edge.logger.Load().Error("record could not be handed to tail agents", zap.Error(err))
+			t.edge.log().Error("record could not be handed to tail agents", zap.Error(err))
 			return
 		}
 		for _, name := range rel.config.Tail {

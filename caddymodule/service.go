@@ -2,19 +2,22 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
+	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/wire"
 	"github.com/gatehouse-edge/gatehouse/record"
+	"github.com/gatehouse-edge/gatehouse/record/chain"
+	"github.com/gatehouse-edge/gatehouse/record/toolcall"
 )
-
-// maxChain is how many agents and actors deep calls may go.
-const maxChain = 16
 
 // ServiceBinding binds an entrypoint of another agent.
 type ServiceBinding struct {
@@ -29,21 +32,37 @@ type ServiceBinding struct {
 
 // hop is this invocation in the chain of those that it begins.
 func (h *host) hop(method string) record.Hop {
-	return record.Hop{Agent: h.rel.name, Actor: h.actor, Method: method}
+	return record.Hop{Agent: h.rel.name, Entry: h.entry, Actor: h.actor, Method: method}
 }
 
-// descend is the chain of an invocation that this one begins, refused where it would be too long: agents that call each
-// other in a circle would else never end.
-func (h *host) descend(method string) ([]record.Hop, error) {
-	if len(h.chain) >= maxChain {
-		names := make([]string, len(h.chain))
-		for i, hop := range h.chain {
-			names[i] = hop.Agent
-		}
-		return nil, &agentruntime.RemoteError{Name: "Error", Message: fmt.Sprintf(
-			"the call would be more than %d deep; agents call each other in a circle: %s, %s", maxChain, strings.Join(names, ", "), h.rel.name)}
+// descend is the chain of an invocation of next that this one begins. It is refused where next is in the chain already, for agents that
+// call each other in a circle would never end, and where it would be too long. The error is a loopError.
+func (h *host) descend(method string, next record.Hop) ([]record.Hop, error) {
+	hops := append(slices.Clip(h.chain), h.hop(method))
+	if cycle := chain.Cycle(hops, next); cycle != "" {
+		return nil, loopError{&agentruntime.RemoteError{Name: "Error", Message: "the call would go in a circle: " + cycle}}
 	}
-	return append(slices.Clip(h.chain), h.hop(method)), nil
+	if depth := h.rel.edge.serving.Load().chains.depth; len(hops) > depth {
+		return nil, loopError{&agentruntime.RemoteError{Name: "Error", Message: fmt.Sprintf("the call would be more than %d deep: %s", depth, chain.Path(append(hops, next)))}}
+	}
+	return hops, nil
+}
+
+// looped is the answer that a request gets whose call would go in a circle or too deep; nil for other errors.
+func (h *host) looped(err error) *agentruntime.Response {
+	failed, ok := errors.AsType[loopError](err)
+	if !ok {
+		return nil
+	}
+	p := newProblem("chain", http.StatusLoopDetected, h.rec.ID())
+	p.Detail = failed.Message
+	body, _ := json.Marshal(p) // strings and a number: it cannot fail
+	whole := new(wire.Whole)
+	whole.Reset(append(body, '\n'))
+	return &agentruntime.Response{
+		Status: http.StatusLoopDetected, StatusText: http.StatusText(http.StatusLoopDetected),
+		Header: http.Header{"Content-Type": {"application/problem+json"}, "Cache-Control": {"no-store"}}, Body: whole,
+	}
 }
 
 // admits says whether the agent takes calls of another one.
@@ -73,15 +92,18 @@ func (h *host) reach(ctx context.Context, target agentruntime.Target, kind recor
 	if err := h.hold(); err != nil { // code may not wait for its call; it is in the record all the same
 		return nil, nil, err
 	}
-	c := &serviceCall{from: h, begun: time.Now(), note: record.Call{Kind: "service", Host: target.Binding, Method: method}}
+	c := &serviceCall{from: h, begun: time.Now(), note: record.Call{Kind: "service", Host: target.Binding, Method: method, Span: record.NewSpan()}}
 	rel, entry, err := h.service(target, &c.note)
 	if err == nil && !rel.admits(h.rel.name) {
 		c.note.Decision, c.note.Rule = "refuse", "callers"
 		err = errNotAdmitted(rel.name, h.rel.name)
 	}
-	var chain []record.Hop
+	var hops []record.Hop
 	if err == nil {
-		chain, err = h.descend(method)
+		hops, err = h.descend(method, record.Hop{Agent: rel.name, Entry: entry.Name})
+		if err != nil {
+			c.note.Decision, c.note.Rule = "refuse", "chain"
+		}
 	}
 	if err != nil {
 		c.noted(0, err)
@@ -90,16 +112,17 @@ func (h *host) reach(ctx context.Context, target agentruntime.Target, kind recor
 	rec := h.rel.edge.openRecord(kind, rel)
 	var trace string
 	var who record.Who
+	var unsampled bool
 	h.rec.Read(func(mine *record.Entry) {
-		if trace, who = mine.TraceID, mine.Who; trace == "" {
-			trace = mine.ID
-		}
+		trace, who = mine.Trace(), mine.Who
+		unsampled = mine.Unsampled
 	})
 	rec.Write(func(e *record.Entry) {
-		e.TraceID, e.Who, e.Chain, e.Method, e.Path, e.Did.Ran = trace, who, chain, method, path, true
+		e.TraceID, e.ParentID, e.Unsampled = trace, c.note.Span, unsampled
+		e.Who, e.Chain, e.Method, e.Path, e.Did.Ran = who, hops, method, path, true
 	})
 	c.entry = entry
-	c.to = &host{rel: rel, rec: rec, chain: chain, leases: new(leases)}
+	c.to = &host{rel: rel, rec: rec, chain: hops, entry: entry.Name, leases: new(leases)}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.cancel, c.detach = cancel, context.AfterFunc(ctx, cancel)
 	return own, c, nil
@@ -135,11 +158,11 @@ func entryName(name string) string {
 
 // noted writes what came of the call into the caller's record, once.
 func (c *serviceCall) noted(status int, err error) {
-	c.note.Status, c.note.Millis = status, record.Millis(time.Since(c.begun))
+	c.note.Status, c.note.Millis, c.note.Start = status, record.Millis(time.Since(c.begun)), record.Millis(c.begun.Sub(c.from.rec.Begun()))
 	if err != nil {
 		c.note.Error = c.from.rel.redact(err.Error())
 	}
-	c.from.rec.Write(func(e *record.Entry) { e.Did.Calls = append(e.Did.Calls, c.note) })
+	c.from.rec.Write(func(e *record.Entry) { e.AddCall(c.note) })
 	c.from.rec.Release(time.Now())
 }
 
@@ -161,9 +184,13 @@ func (c *serviceCall) failed(err error) error { return c.to.rel.crossing(remoteE
 // serviceFetch has another agent, or another entrypoint of this one, answer a request.
 func (h *host) serviceFetch(ctx context.Context, target agentruntime.Target, req *agentruntime.Request) (*agentruntime.Response, error) {
 	own, c, err := h.reach(ctx, target, record.KindFetch, req.Method, pathOf(req.URL))
+	if answer := h.looped(err); answer != nil {
+		return answer, nil
+	}
 	if err != nil {
 		return nil, err
 	}
+	seen := c.seen(req)
 	inv := c.to.rel.agent.FetchAt(own, c.to, c.entry, req)
 	resp, err := inv.Response()
 	status := 0
@@ -174,6 +201,7 @@ func (h *host) serviceFetch(ctx context.Context, target agentruntime.Target, req
 		err = &agentruntime.RemoteError{Name: "Error", Message: fmt.Sprintf("agent %s answered with no Response", c.to.rel.name)}
 	default:
 		status = resp.Status
+		seen(resp)
 	}
 	c.noted(status, err)
 	c.finish(inv, status)
@@ -187,6 +215,27 @@ func (h *host) serviceFetch(ctx context.Context, target agentruntime.Target, req
 		resp.Body = &answerBody{ReadCloser: resp.Body, ended: c.detach}
 	}
 	return resp, nil
+}
+
+// seen watches the request of a call, and gives what watches the answer: what the callee is called as is seen where it answers.
+func (c *serviceCall) seen(req *agentruntime.Request) func(*agentruntime.Response) {
+	return c.to.watch(req, "in", "", c.begun)
+}
+
+// watch looks for tools and models in a request's body and, by the function it gives, in the answer's.
+func (h *host) watch(req *agentruntime.Request, direction, to string, begun time.Time) func(*agentruntime.Response) {
+	if req.Body == nil || !toolcall.Asks(req.Header.Get("Content-Type")) {
+		return func(*agentruntime.Response) {}
+	}
+	out := h.rel.edge.out()
+	x := out.watch(h.rel.redact)
+	req.Body = x.Request(req.Body)
+	note := out.note(h.rec, direction, to, begun)
+	return func(resp *agentruntime.Response) {
+		if resp.Body != nil {
+			resp.Body = x.Response(resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"), resp.Body, note)
+		}
+	}
 }
 
 // serviceCallMember uses a member of another agent's entrypoint.

@@ -156,7 +156,7 @@ func (t *Throttle) Cleanup() error {
 // ServeHTTP sheds the request with 503 when there are too many, and refuses it with 429 when a zone or a budget has no
 // place for it.
 func (t *Throttle) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v, w, r := t.app.enter(w, r)
+	v, w, r := t.app.enter(w, r, "throttle")
 	return v.through(func() error { return t.serve(v, w, r, next) })
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-edge/gatehouse/access"
@@ -27,6 +29,7 @@ type visit struct {
 	writer   *countingWriter
 	request  *http.Request // as the first stage got it
 	log      *zap.Logger
+	out      *outlets
 	depth    atomic.Int32 // stages entered and not left
 	queue    queueCap     // what throttle lets wait for an agent
 
@@ -38,28 +41,55 @@ type visit struct {
 type visitKey struct{}
 
 // enter gives a stage the request's visit. The first stage opens it; each stage leaves it once.
-func (a *App) enter(w http.ResponseWriter, r *http.Request) (*visit, http.ResponseWriter, *http.Request) {
+func (a *App) enter(w http.ResponseWriter, r *http.Request, stage string) (*visit, http.ResponseWriter, *http.Request) {
 	if v, ok := r.Context().Value(visitKey{}).(*visit); ok {
 		v.depth.Add(1)
+		v.come(stage)
 		return v, w, r
 	}
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	v := &visit{
-		rec:      record.Open(record.KindFetch, time.Now(), record.LogSink{Logger: a.logger}, &tail, tailAgents{a.edge}),
+		rec:      a.out.open(record.KindFetch),
 		clientIP: ip,
-		writer:   &countingWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}},
+		out:      a.out,
 		request:  r,
 		log:      a.logger,
 	}
+	if a.Audit != nil && a.Audit.FailClosed {
+		w = &auditedWriter{ResponseWriter: w, v: v, log: a.out.audit}
+	}
+	v.writer = &countingWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
 	v.depth.Store(1)
+	traced := trace.SpanContextFromContext(r.Context()) // of Caddy's own tracing
+	unsampled := traced.IsValid() && !traced.IsSampled()
+	if !traced.IsValid() {
+		traced = trace.SpanContextFromContext(traceContext.Extract(context.Background(), propagation.HeaderCarrier(r.Header)))
+	}
 	v.rec.Write(func(e *record.Entry) {
 		e.Site, e.Method, e.Path = hostname(r.Host), r.Method, r.URL.Path
 		e.Who.ClientIP, e.Who.UserAgent = ip, r.UserAgent()
+		if traced.IsValid() {
+			e.TraceID, e.ParentID, e.Unsampled = traced.TraceID().String(), traced.SpanID().String(), unsampled
+		}
 	})
+	v.come(stage)
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(v.placeholder)
 	}
 	return v, v.writer, r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+}
+
+// traceContext reads and writes the headers of W3C Trace Context (https://www.w3.org/TR/trace-context/).
+var traceContext propagation.TraceContext
+
+// come notes that the request has come to a stage.
+func (v *visit) come(stage string) {
+	now := time.Now()
+	v.rec.Write(func(e *record.Entry) {
+		if len(e.Decided.Stages) < 32 {
+			e.Decided.Stages = append(e.Decided.Stages, record.Stage{Name: stage, Millis: e.Since(now)})
+		}
+	})
 }
 
 // through runs a stage and leaves it, also when a handler below aborts the response.
@@ -87,7 +117,12 @@ func (v *visit) leave(err error) error {
 	if status == 0 && err == nil {
 		status = http.StatusOK
 	}
-	v.rec.Write(func(e *record.Entry) { e.Out.Status, e.Out.Bytes = status, v.writer.bytes })
+	v.rec.Write(func(e *record.Entry) {
+		e.Out.Status, e.Out.Bytes = status, v.writer.bytes
+		if v.out.edge.headed() {
+			e.Header = record.SafeHeader(v.request.Header)
+		}
+	})
 	v.rec.Release(time.Now())
 	return err
 }

@@ -148,7 +148,7 @@ func (m *WAF) Cleanup() error {
 
 // ServeHTTP judges the request before the next handler and the response as it goes out.
 func (m *WAF) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v, w, r := m.app.enter(w, r)
+	v, w, r := m.app.enter(w, r, "waf")
 	return v.through(func() error { return m.serve(v, w, r, next) })
 }
 

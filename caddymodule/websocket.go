@@ -185,13 +185,13 @@ func (t *socketTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	h := t.host
 	res, err := h.rel.policy.Do(req.Context(), req, egress.Options{
 		Redirect: egress.RedirectManual, WebSocket: true,
-		Observe: func(c egress.Call) { h.observe(t.hops, c, true) },
+		Observe: func(c egress.Call) { h.observe(t.hops, c, true, "") },
 	})
 	if err != nil {
 		t.refused = err
 		return nil, err
 	}
-	h.observe(t.hops, res.Call, false)
+	h.observe(t.hops, res.Call, false, "")
 	t.check = res.Check
 	return res.Response, nil
 }
@@ -203,7 +203,7 @@ func (h *host) Connect(ctx context.Context, address string, opt agentruntime.Con
 	}
 	hops := map[int]int{}
 	conn, err := h.rel.policy.Connect(ctx, address, func(c egress.Call) {
-		h.observe(hops, c, true)
+		h.observe(hops, c, true, "")
 		h.rec.Release(time.Now())
 	})
 	if err != nil {

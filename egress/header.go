@@ -21,6 +21,7 @@ var hopByHop = []string{
 // power, so they go too.
 var credentials = []string{
 	"Authorization", "Cookie", "Cookie2", "Proxy-Authorization", "Www-Authenticate",
+	"Gatehouse-Chain", // who called whom is between two servers
 	"X-Api-Key", "Api-Key", "X-Auth-Token", "X-Access-Token", "X-Amz-Security-Token", "X-Goog-Api-Key",
 }
 

@@ -49,6 +49,8 @@ type Entry struct {
 	// Header is the request's, with the values of what may hold a secret struck out. It is for filters and tail agents; the JSON
 	// form leaves it out.
 	Header http.Header `json:"-"`
+	// Attempt is which try of a step it is, 1 for the first.
+	Attempt int `json:"attempt,omitempty"`
 	// Unsampled says that the trace it belongs to is not to be exported.
 	Unsampled bool `json:"-"`
 	// Dropped is how much of what happened the record has no room for: calls, tools, models and stages past MaxItems each.

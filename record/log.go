@@ -100,6 +100,7 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddFloat64("cost_usd", e.Out.CostUSD)
 	}
 	addInt(enc, "dropped", int64(e.Dropped))
+	addInt(enc, "attempt", int64(e.Attempt))
 	if e.Out.LogsDropped > 0 {
 		enc.AddInt("logs_dropped", e.Out.LogsDropped)
 	}

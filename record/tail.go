@@ -13,6 +13,7 @@ type Tail struct {
 	mu       sync.RWMutex
 	watchers map[*Watcher]struct{}
 	count    atomic.Int32
+	lost     atomic.Int64
 }
 
 // Filter chooses entries. A zero field chooses all.
@@ -61,6 +62,12 @@ func (t *Tail) Watch(f Filter) *Watcher {
 	return w
 }
 
+// Watched says whether anybody watches.
+func (t *Tail) Watched() bool { return t.count.Load() > 0 }
+
+// DroppedAll says how many entries all watchers lost since the start.
+func (t *Tail) DroppedAll() int64 { return t.lost.Load() }
+
 // Leave ends w.
 func (t *Tail) Leave(w *Watcher) {
 	t.mu.Lock()
@@ -84,6 +91,7 @@ func (t *Tail) Emit(e *Entry) {
 		case w.c <- e:
 		default:
 			w.dropped.Add(1)
+			t.lost.Add(1)
 		}
 	}
 }

@@ -37,7 +37,6 @@ type Exchange struct {
 	request  capture
 	response capture
 	stream   *stream
-	done     func(Found)
 	ended    bool
 }
 
@@ -79,15 +78,19 @@ func (x *Exchange) Request(body io.ReadCloser) io.ReadCloser {
 	}, func() {})
 }
 
-// Response watches an answer's body. done is called once, when the body has come to its end or is closed, and not at all where there
-// is nothing to tell. A body of another type than JSON or server-sent events is returned as it is.
-func (x *Exchange) Response(contentType, encoding string, body io.ReadCloser, done func(Found)) io.ReadCloser {
+// Response watches an answer's body. found is called once, when that has come to its end or is closed, unless there is nothing to
+// tell. A body of another type than JSON or server-sent events is returned as it is, and found called at once.
+func (x *Exchange) Response(contentType, encoding string, body io.ReadCloser, found func(Found)) io.ReadCloser {
+	done := func(f Found) {
+		if len(f.Tools)+len(f.Models)+len(f.Results) > 0 {
+			found(f)
+		}
+	}
 	events := isEvents(contentType)
-	if body == nil || encoding != "" || !events && !isJSON(contentType) {
+	if encoding != "" || !events && !isJSON(contentType) {
 		x.finish(done)
 		return body
 	}
-	x.done = done
 	write := func(p []byte) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
@@ -123,9 +126,7 @@ func (x *Exchange) finish(done func(Found)) {
 	}
 	found := x.found
 	x.mu.Unlock()
-	if len(found.Tools)+len(found.Models)+len(found.Results) > 0 {
-		done(found)
-	}
+	done(found)
 }
 
 func (x *Exchange) addTool(t record.Tool) {
