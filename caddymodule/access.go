@@ -107,6 +107,7 @@ func (a *Access) serve(v *visit, w http.ResponseWriter, r *http.Request, next ca
 	}
 	v.rec.Write(func(e *record.Entry) { e.Decided.Access = decided })
 	if by >= 0 {
+		v.admitted = true
 		return next.ServeHTTP(w, r)
 	}
 	shadow := a.Mode == modeShadow

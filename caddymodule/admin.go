@@ -1,16 +1,21 @@
 package caddymodule
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-edge/gatehouse/record"
+	"github.com/gatehouse-edge/gatehouse/record/analytics"
 )
 
 func init() {
@@ -38,21 +43,62 @@ func (*Admin) Routes() []caddy.AdminRoute {
 	}
 }
 
-// serveTail streams records as server-sent events: each event is one record as JSON. Query parameters filter: agent,
-// outcome, method, status, ip, text. An event of type dropped says how many records a slow reader has missed.
+// serveTail streams records as server-sent events: each event is one record as JSON. Query parameters filter, as filterOf says. An event of type dropped says how many records a slow reader has missed.
 func serveTail(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("GET gives the tail")}
 	}
-	q := r.URL.Query()
-	f := record.Filter{Agent: q.Get("agent"), Outcome: q.Get("outcome"), Method: q.Get("method"), IP: q.Get("ip"), Text: q.Get("text")}
-	if s := q.Get("status"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 599 {
-			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf("status %q: give a code such as 404 or a class such as 4", s)}
-		}
-		f.Status = n
+	f, err := filterOf(r.URL.Query())
+	if err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 	}
+	return streamTail(w, r, f)
+}
+
+// filterOf reads a filter: agent, outcome, method, status, ip, text, kind, actor, header, sample. A parameter that is none is refused.
+func filterOf(q url.Values) (f record.Filter, err error) {
+	for name := range q {
+		value := q.Get(name)
+		switch name {
+		case "agent":
+			f.Agent = value
+		case "outcome":
+			f.Outcome = value
+		case "method":
+			f.Method = value
+		case "ip":
+			f.IP = value
+		case "text":
+			f.Text = value
+		case "kind":
+			f.Kind = record.Kind(value)
+		case "actor":
+			f.Actor = strings.ToLower(value)
+		case "header":
+			f.Header = value
+		case "sample":
+			if value != "" {
+				f.Sample, err = parsePercent(value)
+			}
+		case "status":
+			if value == "" {
+				break
+			}
+			if f.Status, err = strconv.Atoi(value); err != nil || f.Status < 1 || f.Status > 599 {
+				err = fmt.Errorf("status %q: give a code such as 404 or a class such as 4", value)
+			}
+		default:
+			err = fmt.Errorf("there is no filter %s; there are agent, outcome, method, status, ip, text, kind, actor, header and sample", name)
+		}
+		if err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// streamTail streams the records that pass the filter until the reader leaves.
+func streamTail(w http.ResponseWriter, r *http.Request, f record.Filter) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
@@ -98,6 +144,8 @@ type sqlRequest struct {
 	Query string `json:"query"`
 	// Limit is how many rows at most, 1,000 by default.
 	Limit int `json:"limit,omitempty"`
+	// Format is empty for one JSON object, or jsonl or csv for a row a line, without a limit unless one is given.
+	Format string `json:"format,omitempty"`
 }
 
 // serveSQL answers a query over an agent's data points.
@@ -109,9 +157,6 @@ func serveSQL(w http.ResponseWriter, r *http.Request) error {
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&q); err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf("read the query: %w", err)}
 	}
-	if q.Limit <= 0 {
-		q.Limit = 1000
-	}
 	p := pointsOf(q.Agent)
 	if p == nil {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("agent %s: this server runs no such agent", q.Agent)}
@@ -120,12 +165,73 @@ func serveSQL(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusInternalServerError, Err: err}
 	}
+	if q.Format != "" {
+		return exportRows(w, r, db, q)
+	}
+	if q.Limit <= 0 {
+		q.Limit = 1000
+	}
 	table, err := db.Query(r.Context(), q.Agent, q.Query, q.Limit)
 	if err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(table)
+}
+
+// exportRows streams the rows of a query.
+func exportRows(w http.ResponseWriter, r *http.Request, db *analytics.DB, q sqlRequest) error {
+	if q.Limit <= 0 {
+		q.Limit = math.MaxInt
+	}
+	out := &tally{to: w}
+	var begin func(columns []string) error
+	var row func(columns []string, values []any) error
+	switch q.Format {
+	case "jsonl":
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		begin = func([]string) error { return nil }
+		row = func(columns []string, values []any) error {
+			line := []byte{'{'}
+			for i, c := range columns {
+				if i > 0 {
+					line = append(line, ',')
+				}
+				name, _ := json.Marshal(c)
+				value, err := json.Marshal(values[i])
+				if err != nil {
+					return err
+				}
+				line = append(append(append(line, name...), ':'), value...)
+			}
+			_, err := out.Write(append(line, '}', '\n'))
+			return err
+		}
+	case "csv":
+		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+		lines := csv.NewWriter(out)
+		defer lines.Flush()
+		begin = lines.Write
+		row = func(_ []string, values []any) error {
+			texts := make([]string, len(values))
+			for i, v := range values {
+				if v != nil {
+					texts[i] = fmt.Sprint(v)
+				}
+			}
+			return lines.Write(texts)
+		}
+	default:
+		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf("format %q: it is jsonl or csv", q.Format)}
+	}
+	_, err := db.Each(r.Context(), q.Agent, q.Query, q.Limit, begin, row)
+	if err != nil && out.n == 0 {
+		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler) // rows have gone out; only a broken connection says that these are not all
+	}
+	return nil
 }
 
 // pointsOf is the analytics database of the agent in charge of that name, nil if there is none.

@@ -25,12 +25,10 @@ func init() {
   caddy gatehouse sql coordinator "SELECT count(*) FROM tool_calls"
   caddy gatehouse dev ./agent.ts
   caddy gatehouse types coordinator > env.d.ts
-  caddy gatehouse backup /backup/store.backup`
+  caddy gatehouse backup /backup/store.backup
+  caddy gatehouse audit verify`
 			cmd.AddCommand(tailCommand(), secretCommand(), sqlCommand(), devCommand(), typesCommand(),
-				actorsCommand(), backupCommand(), restoreCommand(), fsckCommand(), storeKeyCommand(), serviceTokenCommand(), proxyCACommand(), approvalsCommand(), kvCommand())
-			for _, name := range laterCommands {
-				cmd.AddCommand(laterCommand(name))
-			}
+				actorsCommand(), backupCommand(), restoreCommand(), fsckCommand(), storeKeyCommand(), serviceTokenCommand(), proxyCACommand(), approvalsCommand(), kvCommand(), auditCommand())
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {
 					return fmt.Errorf("there is no command %q; see: caddy gatehouse --help", args[0])
@@ -39,18 +37,6 @@ func init() {
 			}
 		},
 	})
-}
-
-// laterCommands are the commands of the contract that this version does not have.
-var laterCommands = []string{"audit"}
-
-func laterCommand(name string) *cobra.Command {
-	return &cobra.Command{
-		Use: name, Hidden: true, DisableFlagParsing: true, SilenceUsage: true,
-		RunE: func(*cobra.Command, []string) error {
-			return fmt.Errorf("caddy gatehouse %s is not part of this version", name)
-		},
-	}
 }
 
 // adminFlag adds the flag that names the server.

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"text/tabwriter"
 
@@ -18,14 +19,18 @@ func sqlCommand() *cobra.Command {
 		Long: "Asks SQL of the data points that an agent has written with writeDataPoint. Each dataset is a table with the columns\n" +
 			"timestamp, index1, blob1 to blob20 and double1 to double20. The query can only read.",
 		Example: `  caddy gatehouse sql coordinator "SELECT blob1, count(*), avg(double1) FROM tool_calls GROUP BY blob1"
-  caddy gatehouse sql coordinator "SELECT * FROM tool_calls ORDER BY timestamp DESC LIMIT 10" --json`,
+  caddy gatehouse sql coordinator "SELECT * FROM tool_calls ORDER BY timestamp DESC LIMIT 10" --json
+  caddy gatehouse sql coordinator "SELECT * FROM tool_calls" --csv > tool_calls.csv`,
 		Args:         cobra.ExactArgs(2),
 		SilenceUsage: true,
 		RunE:         runSQL,
 	}
 	adminFlag(cmd)
 	cmd.Flags().Bool("json", false, "Print the answer as JSON")
-	cmd.Flags().Int("limit", 1000, "How many rows at most")
+	cmd.Flags().Bool("jsonl", false, "Export all rows, each as a JSON object on a line of its own")
+	cmd.Flags().Bool("csv", false, "Export all rows as CSV (RFC 4180), with the columns' names in the first line")
+	cmd.Flags().Int("limit", 1000, "How many rows at most; an export has all unless it is given")
+	cmd.MarkFlagsMutuallyExclusive("json", "jsonl", "csv")
 	return cmd
 }
 
@@ -38,11 +43,26 @@ func runSQL(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	resp, err := adminRequest(cmd, "POST", "/gatehouse/sql", sqlRequest{Agent: args[0], Query: args[1], Limit: limit})
+	format := ""
+	for _, f := range []string{"jsonl", "csv"} {
+		if asked, _ := cmd.Flags().GetBool(f); asked {
+			format = f
+		}
+	}
+	if format != "" && !cmd.Flags().Changed("limit") {
+		limit = 0
+	}
+	resp, err := adminRequest(cmd, "POST", "/gatehouse/sql", sqlRequest{Agent: args[0], Query: args[1], Limit: limit, Format: format})
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	if format != "" {
+		if _, err := io.Copy(cmd.OutOrStdout(), resp.Body); err != nil {
+			return fmt.Errorf("the export broke off, and what was printed is not all: %w", err)
+		}
+		return nil
+	}
 	var t analytics.Table
 	dec := json.NewDecoder(resp.Body)
 	dec.UseNumber()

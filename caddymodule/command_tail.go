@@ -23,7 +23,8 @@ func tailCommand() *cobra.Command {
 		Long:  "Shows each request as it ends: its status, outcome, bot score, WAF verdict, outgoing calls and logs.",
 		Example: `  caddy gatehouse tail
   caddy gatehouse tail coordinator --status 5 --json
-  caddy gatehouse tail --outcome exception --text timeout`,
+  caddy gatehouse tail --outcome exception --text timeout
+  caddy gatehouse tail --header 'x-debug: 1' --sample 10%`,
 		Args:         cobra.MaximumNArgs(1),
 		SilenceUsage: true,
 		RunE:         runTail,
@@ -31,17 +32,21 @@ func tailCommand() *cobra.Command {
 	adminFlag(cmd)
 	f := cmd.Flags()
 	f.String("status", "", "Only this status, such as 404, or class, such as 4")
-	f.String("outcome", "", "Only this outcome: ok, exception, exceededCpu, exceededWallTime, canceled, refused")
+	f.String("outcome", "", "Only this outcome: ok, exception, exceededCpu, exceededMemory, exceededWallTime, canceled, refused")
+	f.String("kind", "", "Only this kind: fetch, call, alarm, scheduled, websocket, step, tail, activate")
+	f.String("actor", "", "Only records of, or with calls of, the actor whose id begins so")
+	f.String("header", "", "Only requests with this header: NAME, or NAME: VALUE, where the header's value holds VALUE")
+	f.String("sample", "", "Only this part of them, such as 10%")
 	f.String("method", "", "Only this method")
 	f.String("ip", "", "Only this client address")
-	f.String("text", "", "Only records with this text in a log line, an exception or the path")
+	f.String("text", "", "Only records with this text in a log line, an exception, the path, a tool's name or a host that was called")
 	f.Bool("json", false, "Print each record as one line of JSON")
 	return cmd
 }
 
 func runTail(cmd *cobra.Command, args []string) error {
 	q := url.Values{}
-	for _, name := range []string{"status", "outcome", "method", "ip", "text"} {
+	for _, name := range []string{"status", "outcome", "method", "ip", "text", "kind", "actor", "header", "sample"} {
 		if v, _ := cmd.Flags().GetString(name); v != "" {
 			q.Set(name, v)
 		}
@@ -161,7 +166,7 @@ func printDetails(w io.Writer, e *record.Entry) {
 		fmt.Fprintf(w, "    bot %s\n", strings.Join(e.Who.BotReasons, ", "))
 	}
 	for _, c := range e.Did.Calls {
-		to := c.Host
+		to := indent(c.Host)
 		if c.Kind == "actor" {
 			to = c.Host + " " + short(c.Actor)
 		}
@@ -176,6 +181,20 @@ func printDetails(w io.Writer, e *record.Entry) {
 			fmt.Fprintf(w, ": %s", c.Error)
 		}
 		fmt.Fprintf(w, " (%.1fms)\n", c.Millis)
+	}
+	for _, t := range e.Did.Tools {
+		fmt.Fprintf(w, "    tool %s (%s)", indent(t.Name), t.Kind)
+		if t.Error != "" {
+			fmt.Fprintf(w, ": %s", indent(t.Error))
+		}
+		fmt.Fprintf(w, " (%.1fms)\n", t.Millis)
+	}
+	for _, m := range e.Did.Models {
+		fmt.Fprintf(w, "    model %s %d tokens in, %d out", indent(m.Model), m.InputTokens, m.OutputTokens)
+		if m.CostUSD > 0 {
+			fmt.Fprintf(w, ", %.4f USD", m.CostUSD)
+		}
+		fmt.Fprintf(w, " (%.1fms)\n", m.Millis)
 	}
 	for _, l := range e.Did.Logs {
 		fmt.Fprintf(w, "    %s: %s\n", l.Level, indent(l.Message))

@@ -15,11 +15,6 @@ var pipeline = []struct {
 	{"respond", []string{"egress_proxy", "key_directory", "agent_dashboard", "agent"}},
 }
 
-// later are the directives of the contract that this version does not have.
-var later = map[string]string{
-	"agent_dashboard": "the page",
-}
-
 func init() {
 	// Several registrations before one directive land in the order of registration.
 	for _, p := range pipeline {
@@ -35,15 +30,6 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("waf", parseWAF)
 	httpcaddyfile.RegisterHandlerDirective("egress_proxy", parseEgressProxy)
 	httpcaddyfile.RegisterHandlerDirective("key_directory", parseKeyDirectory)
+	httpcaddyfile.RegisterHandlerDirective("agent_dashboard", parseDashboard)
 	httpcaddyfile.RegisterHandlerDirective("agent", parseAgent)
-	for name := range later {
-		httpcaddyfile.RegisterDirective(name, refuseDirective)
-	}
-}
-
-// refuseDirective refuses a directive that this version does not have, rather than let it do nothing.
-func refuseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-	h.Next()
-	name := h.Val()
-	return nil, h.Errf("%s (%s) is not part of this version; remove the directive", name, later[name])
 }

@@ -47,6 +47,7 @@ var details = map[string]string{
 	"access":           "This identity is not allowed to do this.",
 	"access 401":       "This needs an identity that the site knows.",
 	"egress_proxy 407": "This proxy wants the name and the secret of a client.",
+	"agent_dashboard":  "This page shows itself only to whom the site's access lets in.",
 	"audit":            "The server cannot write its audit log, and answers nothing until it can.",
 	"chain":            "The chain of agents that this request came through is not believed.",
 	"chain 508":        "Agents call each other in a circle, or too deep.",

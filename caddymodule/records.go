@@ -123,7 +123,7 @@ type outlets struct {
 	otlp     *otlp.Exporter // nil: none
 	audit    *auditLog      // nil: none
 	metrics  *metrics
-	unusual  *unusual // nil: none
+	unusual  *unusual
 }
 
 // newOutlets makes those of the app's configuration. Nothing is written before Start.
@@ -170,6 +170,7 @@ func (a *App) newOutlets() (*outlets, error) {
 	if o.unusual, err = a.newUnusual(); err != nil {
 		return nil, err
 	}
+	o.unusual.metrics = o.metrics
 	return o, nil
 }
 
@@ -184,9 +185,7 @@ func (o *outlets) Emit(e *record.Entry) {
 	if o.audit != nil {
 		o.audit.append(e)
 	}
-	if o.unusual != nil {
-		o.unusual.observe(e)
-	}
+	o.unusual.observe(e)
 	if o.sample == 1 || e.Decided.RefusedBy != "" || e.Out.Outcome != "ok" || e.Out.Status >= 500 || e.Sampled(o.sample) {
 		o.log.Emit(e)
 		if o.otlp != nil {

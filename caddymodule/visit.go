@@ -36,6 +36,7 @@ type visit struct {
 	who      *access.Identity // by a token or a certificate; nil: nobody
 	agent    *access.Identity // who signed the request; nil: no agent
 	badToken bool             // a token came that is not believed
+	admitted bool             // access has let the request in
 }
 
 type visitKey struct{}
@@ -144,6 +145,17 @@ func (v *visit) deny(shadow bool, stage string, status int, format string, args 
 		e.Decided.Shadow = append(e.Decided.Shadow, record.Refusal{Stage: stage, Status: status, Reason: reason})
 	})
 	return nil
+}
+
+// subject is who the request comes from, for logs; empty for nobody.
+func (v *visit) subject() string {
+	switch {
+	case v.who != nil:
+		return v.who.Subject
+	case v.agent != nil:
+		return v.agent.Subject
+	}
+	return ""
 }
 
 // placeholder answers the placeholders under http.gatehouse.

@@ -198,16 +198,6 @@ func TestCommandsAreDocumented(t *testing.T) {
 			t.Errorf("%s has the flags %v, and docs/commands.md tells of %v", name, has, told)
 		}
 	}
-	_, refused, _ := strings.Cut(text, "## Not in this version\n")
-	later := regexp.MustCompile(`laterCommands = \[\]string\{(.*)\}`).FindStringSubmatch(read(t, "../caddymodule/command.go"))
-	if later == nil {
-		t.Fatal("there is no list of later commands")
-	}
-	for _, name := range quoted.FindAllStringSubmatch(later[1], -1) {
-		if !regexp.MustCompile("[` ]" + name[1] + "`").MatchString(refused) {
-			t.Errorf("docs/commands.md does not say that %s is not there", name[1])
-		}
-	}
 }
 
 // TestRuntimeIsDocumented asks a running agent for every name in the tables of docs/runtime.md.

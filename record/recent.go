@@ -305,3 +305,119 @@ func (e *Entry) reasons() []string {
 	}
 	return list
 }
+
+// BudgetState is a throttle zone or budget as the last record of it has it.
+type BudgetState struct {
+	Kind      string `json:"kind"` // zone or budget
+	Name      string `json:"name"`
+	Limit     int    `json:"limit"`
+	Least     int    `json:"least"` // the least that was left in the records that are kept, of any key
+	Remaining int    `json:"remaining"`
+	Asked     int    `json:"asked"`
+	Refused   int    `json:"refused"`
+	At        string `json:"at"`
+	Last      string `json:"last"`
+}
+
+// Spent is what an agent's models cost in the entries that are kept.
+type Spent struct {
+	Agent   string  `json:"agent"`
+	Model   string  `json:"model"`
+	Answers int     `json:"answers"`
+	Input   int64   `json:"input_tokens"`
+	Output  int64   `json:"output_tokens"`
+	CostUSD float64 `json:"cost_usd"`
+}
+
+// Budgets adds up zones, budgets and costs in the entries that are kept. Budgets of egress policies are there where they refused.
+func (r *Recent) Budgets() map[string]any {
+	states, spent := map[string]*BudgetState{}, map[[2]string]*Spent{}
+	state := func(e *Entry, kind, name string, limit, remaining int, allowed bool) {
+		k := kind + " " + name
+		s := states[k]
+		if s == nil {
+			if len(states) >= 500 {
+				return
+			}
+			s = &BudgetState{Kind: kind, Name: name, Limit: limit, Least: remaining, Remaining: remaining, At: e.Time.Format("2006-01-02T15:04:05.000Z07:00"), Last: e.ID}
+			states[k] = s
+		}
+		s.Asked++
+		s.Least = min(s.Least, remaining)
+		if !allowed {
+			s.Refused++
+		}
+	}
+	for _, e := range r.backward(0) {
+		for _, z := range e.Decided.Throttle {
+			state(e, "zone", z.Zone, z.Limit, z.Remaining, z.Allowed)
+		}
+		for _, b := range e.Decided.Budgets {
+			state(e, "budget", b.Budget, b.Limit, b.Remaining, b.Allowed)
+		}
+		for _, c := range e.Did.Calls {
+			if c.Rule == "budget" && c.Decision == "refuse" {
+				state(e, "egress budget", e.Agent+": "+c.Error, 0, 0, false)
+			}
+		}
+		for _, m := range e.Did.Models {
+			k := [2]string{e.Agent, m.Model}
+			s := spent[k]
+			if s == nil {
+				if len(spent) >= 500 {
+					continue
+				}
+				s = &Spent{Agent: e.Agent, Model: m.Model}
+				spent[k] = s
+			}
+			s.Answers++
+			s.Input += m.InputTokens
+			s.Output += m.OutputTokens
+			s.CostUSD += m.CostUSD
+		}
+	}
+	return map[string]any{
+		"budgets": slices.SortedFunc(maps.Values(mapOf(states)), func(a, b BudgetState) int { return cmp.Compare(a.Kind+a.Name, b.Kind+b.Name) }),
+		"spent":   slices.SortedFunc(maps.Values(mapOf(spent)), func(a, b Spent) int { return cmp.Or(cmp.Compare(b.CostUSD, a.CostUSD), cmp.Compare(a.Agent+a.Model, b.Agent+b.Model)) }),
+	}
+}
+
+// Version is how a version of an agent's code did in the entries that are kept.
+type Version struct {
+	Agent   string  `json:"agent"`
+	Version string  `json:"version"`
+	Runs    int     `json:"runs"`
+	Failed  int     `json:"failed"`
+	Millis  float64 `json:"ms"`  // in all
+	CPU     float64 `json:"cpu"` // milliseconds in all
+	First   string  `json:"first"`
+	Last    string  `json:"last"`
+}
+
+// Versions adds up how versions did, the newest first.
+func (r *Recent) Versions() []Version {
+	sum := map[[2]string]*Version{}
+	for _, e := range r.backward(0) {
+		if e.Agent == "" || !e.Did.Ran {
+			continue
+		}
+		k := [2]string{e.Agent, e.Version}
+		at := e.Time.Format("2006-01-02T15:04:05.000Z07:00")
+		v := sum[k]
+		if v == nil {
+			if len(sum) >= 500 {
+				continue
+			}
+			v = &Version{Agent: e.Agent, Version: e.Version, Last: at}
+			sum[k] = v
+		}
+		v.First = at
+		v.Runs++
+		v.Millis += e.Out.WallMillis
+		v.CPU += e.Out.CPUMillis
+		if e.Out.Outcome != "ok" && e.Out.Outcome != "canceled" {
+			v.Failed++
+		}
+	}
+	return slices.SortedFunc(maps.Values(mapOf(sum)), func(a, b Version) int { return cmp.Or(cmp.Compare(a.Agent, b.Agent), cmp.Compare(b.Last, a.Last)) })
+}

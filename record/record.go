@@ -87,6 +87,13 @@ func (r *Record) Release(now time.Time) {
 // ReleaseAfter is Release for a record that is opened when all is over: it took so long.
 func (r *Record) ReleaseAfter(took time.Duration) { r.Release(r.begun.Add(took)) }
 
+// Discard has the record reach no sink.
+func (r *Record) Discard() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sinks = nil
+}
+
 // Write changes the entry under the record's lock. f must not keep the pointer. After the close it does nothing.
 func (r *Record) Write(f func(*Entry)) {
 	r.mu.Lock()

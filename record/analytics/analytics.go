@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -256,57 +257,85 @@ type Table struct {
 // (text, UTC), index1, blob1..blob20, double1..double20 and _sample_interval (always 1). It gives at most limit rows.
 // The connection can only read, and reaches no other file.
 func (d *DB) Query(ctx context.Context, agent, query string, limit int) (*Table, error) {
-	if err := d.Flush(ctx); err != nil {
+	t := &Table{Rows: [][]any{}}
+	truncated, err := d.Each(ctx, agent, query, limit, func(columns []string) error {
+		t.Columns = columns
+		return nil
+	}, func(_ []string, row []any) error {
+		t.Rows = append(t.Rows, slices.Clone(row))
+		return nil
+	})
+	if err != nil {
 		return nil, err
+	}
+	t.Truncated = truncated
+	return t, nil
+}
+
+// Each is Query for more rows than one wants to hold: begin gets the columns' names, and row each row, which it must not keep. It reports
+// whether there were more rows than the limit. An error of theirs ends the query.
+func (d *DB) Each(ctx context.Context, agent, query string, limit int, begin func([]string) error, row func([]string, []any) error) (truncated bool, err error) {
+	if err := d.Flush(ctx); err != nil {
+		return false, err
 	}
 	names, err := d.datasets(ctx, agent)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	c, err := sqlite3.OpenContext(ctx, source(d.path, "ro"))
 	if err != nil {
-		return nil, fmt.Errorf("analytics: open to read: %w", err)
+		return false, fmt.Errorf("analytics: open to read: %w", err)
 	}
 	defer c.Close()
 	for _, name := range names {
 		if err := c.Exec(view(agent, name)); err != nil {
-			return nil, fmt.Errorf("analytics: dataset %s: %w", name, err)
+			return false, fmt.Errorf("analytics: dataset %s: %w", name, err)
 		}
 	}
 	if err := c.SetAuthorizer(readOnly); err != nil {
-		return nil, fmt.Errorf("analytics: open to read: %w", err)
+		return false, fmt.Errorf("analytics: open to read: %w", err)
 	}
 	c.SetInterrupt(ctx)
 	stmt, rest, err := c.Prepare(query)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("analytics: query: %w", explain(err, names))
+		return false, fmt.Errorf("analytics: query: %w", explain(err, names))
 	case stmt == nil:
-		return nil, errors.New("analytics: query: it is empty; write one SELECT")
+		return false, errors.New("analytics: query: it is empty; write one SELECT")
 	}
 	defer stmt.Close()
 	if strings.TrimSpace(rest) != "" {
-		return nil, errors.New("analytics: query: more than one statement; write one SELECT")
+		return false, errors.New("analytics: query: more than one statement; write one SELECT")
 	}
-	t := &Table{Rows: [][]any{}}
-	for i := range stmt.ColumnCount() {
-		t.Columns = append(t.Columns, stmt.ColumnName(i))
+	columns := make([]string, stmt.ColumnCount())
+	for i := range columns {
+		columns[i] = stmt.ColumnName(i)
 	}
-	for stmt.Step() {
-		if len(t.Rows) == limit {
-			t.Truncated = true
-			return t, nil
+	values, begun := make([]any, len(columns)), false
+	for n := 0; stmt.Step(); n++ {
+		if !begun {
+			if err := begin(columns); err != nil {
+				return false, err
+			}
+			begun = true
 		}
-		row := make([]any, len(t.Columns))
-		for i := range row {
-			row[i] = value(stmt, i)
+		if n == limit {
+			return true, nil
 		}
-		t.Rows = append(t.Rows, row)
+		for i := range values {
+			values[i] = value(stmt, i)
+		}
+		if err := row(columns, values); err != nil {
+			return false, err
+		}
 	}
 	if err := stmt.Err(); err != nil {
-		return nil, fmt.Errorf("analytics: query: %w", err)
+		return false, fmt.Errorf("analytics: query: %w", err)
 	}
-	return t, nil
+	if !begun {
+		return false, begin(columns)
+	}
+	return false, nil
 }
 
 func value(s *sqlite3.Stmt, i int) any {

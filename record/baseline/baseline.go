@@ -92,7 +92,7 @@ func (w *Watch) Observe(e *record.Entry) (events []Event) {
 	defer w.mu.Unlock()
 	now := e.Time
 	if w.usual.Since.IsZero() {
-		w.usual.Since, w.changed = now, true
+		w.usual.Since = now // worth keeping once a minute has passed
 	}
 	w.advance(now.Truncate(time.Minute))
 	learning := now.Sub(w.usual.Since) < w.cfg.Learn
