@@ -125,31 +125,34 @@ func atHome(clientIP string, r *http.Request) bool {
 
 // parseDashboard reads the directive.
 //
-//	agent_dashboard [<path>] {
+//	agent_dashboard [<matcher>] {
+//		path <path>
 //		local
 //	}
 func parseDashboard(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
-	d := &Dashboard{Place: place(h.Dispenser)}
-	switch args := h.RemainingArgs(); len(args) {
-	case 0:
-	case 1:
-		d.Path = args[0]
-	default:
-		return nil, h.ArgErr()
+	page, d := &Dashboard{Place: place(h.Dispenser)}, h.Dispenser
+	if err := noArgs(d); err != nil {
+		return nil, err
 	}
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
 		switch h.Val() {
-		case "local":
-			if err := noArgs(h.Dispenser); err != nil {
+		case "path":
+			path, err := oneArg(d)
+			if err != nil {
 				return nil, err
 			}
-			d.Local = true
+			page.Path = path
+		case "local":
+			if err := noArgs(d); err != nil {
+				return nil, err
+			}
+			page.Local = true
 		default:
-			return nil, unknownOption(h.Dispenser, "agent_dashboard", "local")
+			return nil, unknownOption(d, "agent_dashboard", "path and local")
 		}
 	}
-	return d, nil
+	return page, nil
 }
 
 var (

@@ -80,6 +80,9 @@ func (m *metrics) observe(e *record.Entry) {
 	m.cpu.WithLabelValues(e.Agent).Add(e.Out.CPUMillis / 1000)
 	for i := range e.Did.Calls {
 		c := &e.Did.Calls[i]
+		if c.Agent != "" {
+			continue // it is in that agent's own record
+		}
 		result, kind := "ok", c.Kind
 		switch {
 		case c.Decision == "refuse":
@@ -93,6 +96,9 @@ func (m *metrics) observe(e *record.Entry) {
 		m.calls.WithLabelValues(e.Agent, kind, result).Inc()
 	}
 	for _, t := range e.Did.Tools {
+		if t.Agent != "" {
+			continue
+		}
 		result := "ok"
 		if t.Error != "" {
 			result = "failed"

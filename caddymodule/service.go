@@ -162,7 +162,16 @@ func (c *serviceCall) noted(status int, err error) {
 	if err != nil {
 		c.note.Error = c.from.rel.redact(err.Error())
 	}
-	c.from.rec.Write(func(e *record.Entry) { e.AddCall(c.note) })
+	var callee record.Entry
+	if c.to != nil {
+		c.to.rec.Read(func(e *record.Entry) {
+			callee = record.Entry{Time: e.Time, Agent: e.Agent, Did: record.Did{Calls: slices.Clone(e.Did.Calls), Tools: slices.Clone(e.Did.Tools)}}
+		})
+	}
+	c.from.rec.Write(func(e *record.Entry) {
+		e.AddCall(c.note)
+		e.Take(&callee)
+	})
 	c.from.rec.Release(time.Now())
 }
 

@@ -15,6 +15,7 @@ import (
 var directivePages = map[string]string{
 	"throttle_caddyfile.go": "throttle", "botscore_caddyfile.go": "bot_score", "identity.go": "identity", "identity_agent.go": "identity", "identity_mtls.go": "identity", "access.go": "access", "waf.go": "waf", "handler.go": "agent",
 	"agent_config.go": "agent", "assets.go": "agent", "egress_config.go": "egress", "oauth.go": "oauth", "egress_proxy.go": "egress_proxy", "key_directory.go": "key_directory", "app_caddyfile.go": "gatehouse",
+	"records.go": "records", "audit.go": "records", "telemetry.go": "records", "chain.go": "records", "unusual.go": "records", "dashboard.go": "agent_dashboard",
 }
 
 func directivePage(name string) string { return "../docs/directives/" + name + ".md" }

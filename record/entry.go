@@ -90,6 +90,25 @@ func (e *Entry) AddModel(m Model) {
 	e.add(len(e.Did.Models), func() { e.Did.Models = append(e.Did.Models, m) })
 }
 
+// Take adds the calls and tools so far of an agent that this one called and waited for, and of those that it called.
+func (e *Entry) Take(from *Entry) {
+	shift := Millis(from.Time.Sub(e.Time))
+	for _, c := range from.Did.Calls {
+		c.Start += shift
+		if c.Agent == "" {
+			c.Agent = from.Agent
+		}
+		e.AddCall(c)
+	}
+	for _, t := range from.Did.Tools {
+		t.Start += shift
+		if t.Agent == "" {
+			t.Agent = from.Agent
+		}
+		e.AddTool(t)
+	}
+}
+
 func (e *Entry) add(n int, f func()) {
 	if n >= MaxItems {
 		e.Dropped++
@@ -207,7 +226,10 @@ type Did struct {
 
 // Call is one thing sent out: through egress, to an actor, another agent, the origin, or to the agent's own assets.
 type Call struct {
-	Kind   string `json:"kind"` // egress, actor, service, origin, assets
+	Kind string `json:"kind"` // egress, actor, service, origin, assets
+	// Agent is the agent whose call it is, where that is one that this one has called and waited for. That agent's record has it
+	// too; who adds up calls leaves it out here.
+	Agent  string `json:"agent,omitempty"`
 	Host   string `json:"host,omitempty"`
 	Method string `json:"method,omitempty"`
 	Actor  string `json:"actor,omitempty"`
@@ -235,6 +257,8 @@ type Tool struct {
 	Name string `json:"name"`
 	// Kind says where it was seen: mcp (a call of tools/call), openai or anthropic (a model asked for it), code (ctx.tool).
 	Kind string `json:"kind"`
+	// Agent is as in Call.
+	Agent string `json:"agent,omitempty"`
 	// Direction is out for what the agent called, in for what it was called as.
 	Direction string  `json:"direction,omitempty"`
 	ID        string  `json:"id,omitempty"` // the protocol's

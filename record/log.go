@@ -110,6 +110,7 @@ func (e *Entry) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 // MarshalLogObject writes the call's fields. Nearly every record has a call, and reflection would cost as much as the rest.
 func (c Call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("kind", c.Kind)
+	addString(enc, "agent", c.Agent)
 	addString(enc, "host", c.Host)
 	addString(enc, "method", c.Method)
 	addString(enc, "actor", c.Actor)

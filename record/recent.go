@@ -201,6 +201,9 @@ func (r *Recent) Graph() []Edge {
 			add(key{cmp.Or(who, "clients"), e.Agent, "client"}, e.Out.WallMillis, e.Out.Outcome != "ok", false)
 		}
 		for _, c := range e.Did.Calls {
+			if c.Agent != "" {
+				continue
+			}
 			to := c.Host
 			if c.Kind == "service" {
 				to, _, _ = strings.Cut(to, "/")
@@ -208,7 +211,7 @@ func (r *Recent) Graph() []Edge {
 			add(key{e.Agent, to, c.Kind}, c.Millis, c.Error != "" || c.Status >= 500, c.Decision == "refuse")
 		}
 		for _, t := range e.Did.Tools {
-			if t.Direction != "in" {
+			if t.Direction != "in" && t.Agent == "" {
 				add(key{e.Agent, t.Name, "tool"}, t.Millis, t.Error != "", false)
 			}
 		}
@@ -262,7 +265,7 @@ func (r *Recent) Refusals() []Refused {
 			add(e, s.Stage+" (shadow)", s.Reason, e.Agent)
 		}
 		for _, c := range e.Did.Calls {
-			if c.Decision == "refuse" {
+			if c.Decision == "refuse" && c.Agent == "" {
 				add(e, c.Kind, cmp.Or(c.Rule, c.Error)+" "+c.Host, e.Agent)
 			}
 		}
@@ -356,7 +359,7 @@ func (r *Recent) Budgets() map[string]any {
 			state(e, "budget", b.Budget, b.Limit, b.Remaining, b.Allowed)
 		}
 		for _, c := range e.Did.Calls {
-			if c.Rule == "budget" && c.Decision == "refuse" {
+			if c.Rule == "budget" && c.Decision == "refuse" && c.Agent == "" {
 				state(e, "egress budget", e.Agent+": "+c.Error, 0, 0, false)
 			}
 		}
@@ -378,7 +381,9 @@ func (r *Recent) Budgets() map[string]any {
 	}
 	return map[string]any{
 		"budgets": slices.SortedFunc(maps.Values(mapOf(states)), func(a, b BudgetState) int { return cmp.Compare(a.Kind+a.Name, b.Kind+b.Name) }),
-		"spent":   slices.SortedFunc(maps.Values(mapOf(spent)), func(a, b Spent) int { return cmp.Or(cmp.Compare(b.CostUSD, a.CostUSD), cmp.Compare(a.Agent+a.Model, b.Agent+b.Model)) }),
+		"spent": slices.SortedFunc(maps.Values(mapOf(spent)), func(a, b Spent) int {
+			return cmp.Or(cmp.Compare(b.CostUSD, a.CostUSD), cmp.Compare(a.Agent+a.Model, b.Agent+b.Model))
+		}),
 	}
 }
 

@@ -69,7 +69,7 @@ export function bytes(n) {
 }
 
 export function usd(v) {
-	return v ? `$${v < 0.01 ? v.toFixed(5) : v.toFixed(2)}` : "";
+	return v ? `$${v >= 1 ? v.toFixed(2) : v >= 0.001 ? v.toFixed(4) : v.toPrecision(2)}` : "";
 }
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });

@@ -9,7 +9,7 @@ const fields = [
 	["kind", "Kind", ["", "fetch", "call", "alarm", "scheduled", "websocket", "step", "tail", "activate"]],
 ];
 
-export function live(main, params) {
+export async function live(main, params) {
 	const filter = {};
 	for (const [name] of fields) filter[name] = params.get(name) ?? "";
 	const set = (name, value) => {
@@ -72,11 +72,12 @@ export function live(main, params) {
 	}
 	async function more() {
 		try {
-			const got = await ask("records", { ...filter, before: oldest });
-			body.append(...got.rows.map(r => row(r)));
+			const got = await ask("records", { ...filter, before: oldest || "" });
+			const there = new Set([...body.children].map(r => r.dataset.id));
+			body.append(...got.rows.filter(r => !there.has(r.id)).map(r => row(r)));
 			if (got.rows.length) oldest = got.rows.at(-1).n;
 			older.hidden = got.rows.length < 100;
-			if (!body.children.length) notice("No record passes this filter yet.");
+			if (!body.children.length) notice("No record yet. They appear as requests end.");
 		} catch (e) {
 			notice(e.message);
 		}
@@ -96,9 +97,21 @@ export function live(main, params) {
 			}
 			tell();
 		};
-		source.onerror = () => notice("The server does not answer; this goes on when it does.");
-		source.onopen = () => notice(body.children.length ? "" : "No record yet. They appear as requests end.");
+		let lost = false;
+		return new Promise(opened => {
+			source.onerror = () => {
+				lost = true;
+				notice("The server does not answer; this goes on when it does.");
+				opened();
+			};
+			source.onopen = () => {
+				if (lost) notice("");
+				lost = false;
+				opened();
+			};
+		});
 	}
-	more().then(follow);
-	return () => source?.close();
+	await follow(); // first, so that nothing is missed between the two
+	await more();
+	return () => source.close();
 }

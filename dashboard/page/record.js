@@ -63,10 +63,10 @@ function fall(r) {
 		text: s.name === r.decided.refused_by ? "refused" : "",
 	}));
 	for (const c of r.did.calls ?? []) rows.push({
-		name: `${c.kind} ${c.method ?? ""} ${c.host ?? ""}`, kind: c.decision === "refuse" ? "refused" : "call", start: c.start_ms, ms: c.ms, inner: true,
+		name: `${c.agent ? `${c.agent}: ` : ""}${c.kind} ${c.method ?? ""} ${c.host ?? ""}`, kind: c.decision === "refuse" ? "refused" : "call", start: c.start_ms, ms: c.ms, inner: true,
 		text: c.decision === "refuse" ? `refused: ${c.rule}` : c.error ?? c.status ?? "",
 	});
-	for (const t of r.did.tools ?? []) rows.push({ name: `tool ${t.name}`, kind: t.error ? "refused" : "tool", start: t.start_ms, ms: t.ms, inner: true, text: t.error ?? t.kind });
+	for (const t of r.did.tools ?? []) rows.push({ name: `${t.agent ? `${t.agent}: ` : ""}tool ${t.name}`, kind: t.error ? "refused" : "tool", start: t.start_ms, ms: t.ms, inner: true, text: t.error ?? t.kind });
 	for (const m of r.did.models ?? []) rows.push({ name: `model ${m.model}`, kind: "model", start: m.start_ms, ms: m.ms, inner: true, text: `${m.input_tokens} + ${m.output_tokens} tokens` });
 	if (!rows.length) rows.push({ name: r.agent || r.kind, kind: "stage", start: 0, ms: whole, text: "" });
 	const head = rows.filter(x => !x.inner), rest = rows.filter(x => x.inner).sort((a, b) => a.start - b.start);
@@ -84,7 +84,7 @@ function fall(r) {
 
 function calls(list) {
 	return list.length ? [el("h2", "Calls"), table("What was called", ["Call", "Decision", "Answer", "#Out", "#In", "#Took"], list.map(c => [
-		el("span.mono", `${c.kind} ${c.method ?? ""} ${c.host ?? ""} ${c.actor ? c.actor.slice(0, 12) : ""}`),
+		el("span.mono", `${c.agent ? `${c.agent}: ` : ""}${c.kind} ${c.method ?? ""} ${c.host ?? ""} ${c.actor ? c.actor.slice(0, 12) : ""}`),
 		c.decision ? el(`span.${c.decision === "refuse" ? "bad" : c.decision === "allow" ? "good" : "warn"}`, `${c.decision}: ${c.rule ?? ""}`) : "",
 		[c.status ?? "", c.error && el("div.bad", c.error), c.first && el("div.warn", "first call of this host"),
 			c.injected && el("div.soft", `with ${c.injected.join(", ")}`), c.found && el("div.warn", c.found.join(", "))],
@@ -93,7 +93,7 @@ function calls(list) {
 
 function tools(list) {
 	return list.length ? [el("h2", "Tools"), table("Tools that were called or asked for", ["Tool", "Seen as", "Arguments", "Result", "#Took"], list.map(t => [
-		t.name, `${t.kind}${t.direction === "in" ? ", called as" : ""}${t.host ? ` at ${t.host}` : ""}`, el("span.mono", t.arguments ?? ""),
+		`${t.agent ? `${t.agent}: ` : ""}${t.name}`, `${t.kind}${t.direction === "in" ? ", called as" : ""}${t.host ? ` at ${t.host}` : ""}`, el("span.mono", t.arguments ?? ""),
 		t.error ? el("span.bad", t.error) : el("span.mono", t.result ?? ""), ms(t.ms)]))] : null;
 }
 

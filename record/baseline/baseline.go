@@ -105,6 +105,9 @@ func (w *Watch) Observe(e *record.Entry) (events []Event) {
 		w.refused++
 	}
 	for _, c := range e.Did.Calls {
+		if c.Agent != "" {
+			continue // it is in that agent's own record
+		}
 		if c.Decision == "refuse" {
 			w.refused++
 		}
@@ -113,7 +116,7 @@ func (w *Watch) Observe(e *record.Entry) (events []Event) {
 		}
 	}
 	for _, t := range e.Did.Tools {
-		if t.Direction == "in" || t.Name == "" || w.usual.Tools[t.Name] || len(w.usual.Tools) >= maxTools {
+		if t.Direction == "in" || t.Agent != "" || t.Name == "" || w.usual.Tools[t.Name] || len(w.usual.Tools) >= maxTools {
 			continue
 		}
 		w.usual.Tools[t.Name], w.changed = true, true

@@ -58,9 +58,15 @@ func (x *Exporter) span(e *record.Entry) {
 		child(s.Name, "", trace.SpanKindInternal, s.Millis, max(0, end-s.Millis), failure, stageAttributes(e, s.Name)...)
 	}
 	for _, c := range e.Did.Calls {
+		if c.Agent != "" {
+			continue // it is in that agent's own record
+		}
 		child(callName(c), c.Span, callKind(c), c.Start, c.Millis, callFailure(c), callAttributes(c)...)
 	}
 	for _, t := range e.Did.Tools {
+		if t.Agent != "" {
+			continue
+		}
 		child("execute_tool "+t.Name, "", trace.SpanKindInternal, t.Start, t.Millis, t.Error, toolAttributes(t)...)
 	}
 	for _, m := range e.Did.Models {
