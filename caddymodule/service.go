@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,9 +57,12 @@ func (h *host) looped(err error) *agentruntime.Response {
 	}
 	p := newProblem("chain", http.StatusLoopDetected, h.rec.ID())
 	p.Detail = failed.Message
-	body, _ := json.Marshal(p) // strings and a number: it cannot fail
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // the circle has arrows
+	_ = enc.Encode(p)        // strings and a number: it cannot fail
 	whole := new(wire.Whole)
-	whole.Reset(append(body, '\n'))
+	whole.Reset(body.Bytes())
 	return &agentruntime.Response{
 		Status: http.StatusLoopDetected, StatusText: http.StatusText(http.StatusLoopDetected),
 		Header: http.Header{"Content-Type": {"application/problem+json"}, "Cache-Control": {"no-store"}}, Body: whole,

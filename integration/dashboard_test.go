@@ -58,7 +58,11 @@ agent shop {
 	var MODEL %s
 	var ELSEWHERE http://localhost:%d/
 }
-`, model.host(), model.port(), model.URL, model.port()), fmt.Sprintf(`	throttle {
+`, model.host(), model.port(), model.URL, model.port()), fmt.Sprintf(`	@many path /many
+	throttle @many {
+		zone none all 1/h
+	}
+	throttle {
 		zone everybody all 100000/m
 	}
 	identity {
@@ -79,9 +83,6 @@ agent shop {
 	}
 	handle /story {
 		agent front
-	}
-	handle /many {
-		respond ok
 	}
 	agent shop`, p.URL)),
 		"prices.json": `{"small": {"input": 2, "output": 8}}`,

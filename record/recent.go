@@ -60,6 +60,12 @@ func (r *Recent) drop() {
 // size is about how many bytes the entry takes.
 func (e *Entry) size() int64 {
 	n := 1200 + len(e.Path) + len(e.Who.UserAgent) + 200*len(e.Did.Calls) + 64*len(e.Decided.Stages) + 100*len(e.Chain)
+	if w := e.Decided.WAF; w != nil {
+		for _, r := range w.Rules {
+			n += 150 + 16*len(r.Tags)
+		}
+	}
+	n += 64*len(e.Decided.Throttle) + 32*len(e.Who.BotReasons)
 	for _, l := range e.Did.Logs {
 		n += 64 + len(l.Message)
 	}
