@@ -129,6 +129,9 @@ func streamTail(w http.ResponseWriter, r *http.Request, f record.Filter) error {
 			if _, err := fmt.Fprintf(w, "event: record\ndata: %s\n\n", b); err != nil {
 				return nil
 			}
+			if len(watcher.C) > 0 {
+				continue // what waits comes before what was lost after it
+			}
 			if n := watcher.Dropped(); n > 0 {
 				if _, err := fmt.Fprintf(w, "event: dropped\ndata: %d\n\n", n); err != nil {
 					return nil

@@ -80,7 +80,9 @@ func TestChainAcrossServers(t *testing.T) {
 	t.Parallel()
 	const shared = "a key of thirty-two bytes, shared"
 	var seen []string
-	stranger := newOutside(t, func(_ http.ResponseWriter, r *http.Request) { seen = append(seen, strings.Join(r.Header.Values(chain.Header), "|")) })
+	stranger := newOutside(t, func(_ http.ResponseWriter, r *http.Request) {
+		seen = append(seen, strings.Join(r.Header.Values(chain.Header), "|"))
+	})
 	one, two := newServer(t, nil), newServer(t, nil)
 	to := func(s *server) string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 	global := func(name, agent string, next *server, calls string) string {
