@@ -105,41 +105,45 @@ func streamTail(w http.ResponseWriter, r *http.Request, f record.Filter) error {
 	control := http.NewResponseController(w)
 	watcher := tail.Watch(f)
 	defer tail.Leave(watcher)
-	if _, err := fmt.Fprint(w, ": watching\n\n"); err != nil {
+	if _, err := fmt.Fprint(w, ": watching\n\n"); err != nil || control.Flush() != nil {
 		return nil
 	}
 	beat := time.NewTicker(15 * time.Second)
 	defer beat.Stop()
+	// What comes within a moment goes out together: a write for each event would cost more than the event.
+	flush := time.NewTimer(time.Hour)
+	defer flush.Stop()
+	pending := false
 	for {
-		if err := control.Flush(); err != nil {
-			return nil
-		}
+		var err error
 		select {
 		case <-r.Context().Done():
 			return nil
 		case <-beat.C:
-			if _, err := fmt.Fprint(w, ": alive\n\n"); err != nil {
-				return nil
-			}
+			_, err = fmt.Fprint(w, ": alive\n\n")
 		case e := <-watcher.C:
-			b, err := json.Marshal(e)
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(w, "event: record\ndata: %s\n\n", b); err != nil {
-				return nil
-			}
-			if len(watcher.C) > 0 {
-				continue // what waits comes before what was lost after it
-			}
+			_, err = fmt.Fprintf(w, "event: record\ndata: %s\n\n", e.Encoded())
+		case <-flush.C:
+			pending = false
+			err = control.Flush()
+		}
+		if err == nil && len(watcher.C) == 0 { // what waits comes before what was lost after it
 			if n := watcher.Dropped(); n > 0 {
-				if _, err := fmt.Fprintf(w, "event: dropped\ndata: %d\n\n", n); err != nil {
-					return nil
-				}
+				_, err = fmt.Fprintf(w, "event: dropped\ndata: %d\n\n", n)
 			}
+		}
+		if err != nil {
+			return nil
+		}
+		if !pending {
+			pending = true
+			flush.Reset(tailDelay)
 		}
 	}
 }
+
+// tailDelay is how long a record of the live tail waits for others.
+const tailDelay = 50 * time.Millisecond
 
 // sqlRequest is the body of POST /gatehouse/sql.
 type sqlRequest struct {

@@ -170,7 +170,7 @@ func (e *edge) log() *zap.Logger {
 
 // headed says whether anybody wants the headers of requests.
 func (e *edge) headed() bool {
-	return tail.Watched() || e.tailed.Load()
+	return tail.WantsHeaders() || e.tailed.Load()
 }
 
 // enlist puts owner's release in charge of the agent's actors, alarms and schedules; an owner that is in charge already

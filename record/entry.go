@@ -1,7 +1,9 @@
 package record
 
 import (
+	"encoding/json"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -51,10 +53,27 @@ type Entry struct {
 	Header http.Header `json:"-"`
 	// Attempt is which try of a step it is, 1 for the first.
 	Attempt int `json:"attempt,omitempty"`
+	// encoded is the JSON form, made once for all who watch; nil for an entry that no record made.
+	encoded *encoding
 	// Unsampled says that the trace it belongs to is not to be exported.
 	Unsampled bool `json:"-"`
 	// Dropped is how much of what happened the record has no room for: calls, tools, models and stages past MaxItems each.
 	Dropped int `json:"dropped,omitempty"`
+}
+
+type encoding struct {
+	once sync.Once
+	text []byte
+}
+
+// Encoded is the entry's JSON form, made at the first call. Nobody may change it. Call it only after the record has closed.
+func (e *Entry) Encoded() []byte {
+	enc := e.encoded
+	if enc == nil {
+		enc = new(encoding)
+	}
+	enc.once.Do(func() { enc.text, _ = json.Marshal(e) }) // texts, numbers and times: it cannot fail
+	return enc.text
 }
 
 // MaxItems is how many items each list of a record may have.

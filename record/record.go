@@ -30,7 +30,7 @@ func Open(kind Kind, now time.Time, sinks ...Sink) *Record {
 		holds: 1,
 		sinks: sinks,
 		begun: now,
-		entry: &Entry{ID: NewID(), Time: now.UTC(), Kind: kind},
+		entry: &Entry{ID: NewID(), Time: now.UTC(), Kind: kind, encoded: new(encoding)},
 	}
 }
 

@@ -13,6 +13,7 @@ type Tail struct {
 	mu       sync.RWMutex
 	watchers map[*Watcher]struct{}
 	count    atomic.Int32
+	headers  atomic.Int32 // watchers that filter by headers
 	lost     atomic.Int64
 }
 
@@ -58,12 +59,15 @@ func (t *Tail) Watch(f Filter) *Watcher {
 		t.watchers = map[*Watcher]struct{}{}
 	}
 	t.watchers[w] = struct{}{}
+	if f.Header != "" {
+		t.headers.Add(1)
+	}
 	t.count.Store(int32(len(t.watchers)))
 	return w
 }
 
-// Watched says whether anybody watches.
-func (t *Tail) Watched() bool { return t.count.Load() > 0 }
+// WantsHeaders says whether anybody watches who filters by headers.
+func (t *Tail) WantsHeaders() bool { return t.headers.Load() > 0 }
 
 // DroppedAll says how many entries all watchers lost since the start.
 func (t *Tail) DroppedAll() int64 { return t.lost.Load() }
@@ -72,6 +76,9 @@ func (t *Tail) DroppedAll() int64 { return t.lost.Load() }
 func (t *Tail) Leave(w *Watcher) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if _, there := t.watchers[w]; there && w.filter.Header != "" {
+		t.headers.Add(-1)
+	}
 	delete(t.watchers, w)
 	t.count.Store(int32(len(t.watchers)))
 }
