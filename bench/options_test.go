@@ -18,7 +18,7 @@ func TestParseOptions(t *testing.T) {
 	}{
 		{"defaults", "", ""},
 		{"chosen", "--only hello,counter --sides gatehouse,workerd --rounds 3 --seconds 0.5 --json", ""},
-		{"unknown scenario", "--only helo", `no scenario is called "helo"; there are hello, loader, json`},
+		{"unknown scenario", "--only helo", `no scenario is called "helo"; there are hello, record, loader, json`},
 		{"unknown side", "--sides nginx", `no side is called "nginx"`},
 		{"unknown flag", "--fast", "--help lists the flags"},
 		{"argument", "hello", `unexpected argument "hello"`},

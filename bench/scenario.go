@@ -66,6 +66,13 @@ var scenarios = []scenario{
 		floors:  []floor{{figure: "cpu", most: 1.2}, {side: "cells", figure: "cpu", most: 1.8}},
 	},
 	{
+		name: "record", about: "hello with all that is kept of a request, against its record made and thrown away", connections: 16,
+		sides:   []string{"gatehouse", "silent", "audited"},
+		request: getGreeting,
+		check:   wantBody("hello"),
+		floors:  []floor{{figure: "cpu", most: 1.15}},
+	},
+	{
 		name: "loader", about: "the first answer of an isolate that has answered nobody; workerd loads the worker anew each time", connections: 1,
 		sides:   []string{"gatehouse", "workerd", "cells"},
 		request: getGreeting,

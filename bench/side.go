@@ -38,6 +38,12 @@ var sides = []side{
 	{"direct", func(b *bench, scenario, addr, data, origin string) command {
 		return b.caddy("caddy", filepath.Join("gatehouse", "direct"), addr, data, origin)
 	}},
+	{"silent", func(b *bench, scenario, addr, data, origin string) command {
+		return b.caddy("caddy", filepath.Join("gatehouse", "silent"), addr, data, origin)
+	}},
+	{"audited", func(b *bench, scenario, addr, data, origin string) command {
+		return b.caddy("caddy", filepath.Join("gatehouse", "audited"), addr, data, origin)
+	}},
 	{"coraza", func(b *bench, scenario, addr, data, origin string) command {
 		return b.caddy("plaincoraza", filepath.Join("caddy", scenario), addr, data, origin)
 	}},

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,6 +22,31 @@ type metrics struct {
 	tokens   *prometheus.CounterVec
 	cost     *prometheus.CounterVec
 	unusuals *prometheus.CounterVec
+
+	ended sync.Map // *endings by ending: finding a metric by its labels costs more than counting
+}
+
+// ending is how a record can end, and endings what counts that.
+type ending struct {
+	agent   string
+	kind    record.Kind
+	outcome string
+}
+
+type endings struct {
+	records prometheus.Counter
+	seconds prometheus.Observer
+	cpu     prometheus.Counter
+}
+
+func (m *metrics) endings(k ending) *endings {
+	if found, ok := m.ended.Load(k); ok {
+		return found.(*endings)
+	}
+	made, _ := m.ended.LoadOrStore(k, &endings{
+		m.records.WithLabelValues(k.agent, string(k.kind), k.outcome), m.seconds.WithLabelValues(k.agent, string(k.kind)), m.cpu.WithLabelValues(k.agent),
+	})
+	return made.(*endings)
 }
 
 // newMetrics registers them. Several configurations that share a registry share the metrics.
@@ -69,15 +95,16 @@ func newMetrics(r *prometheus.Registry, e *edge) (*metrics, error) {
 var kinds = []string{"egress", "actor", "service", "origin", "assets"}
 
 func (m *metrics) observe(e *record.Entry) {
-	m.records.WithLabelValues(e.Agent, string(e.Kind), e.Out.Outcome).Inc()
-	m.seconds.WithLabelValues(e.Agent, string(e.Kind)).Observe(e.Out.WallMillis / 1000)
+	ended := m.endings(ending{e.Agent, e.Kind, e.Out.Outcome})
+	ended.records.Inc()
+	ended.seconds.Observe(e.Out.WallMillis / 1000)
+	ended.cpu.Add(e.Out.CPUMillis / 1000)
 	if e.Decided.RefusedBy != "" {
 		m.refused.WithLabelValues(e.Decided.RefusedBy).Inc()
 	}
 	if e.Agent == "" {
 		return
 	}
-	m.cpu.WithLabelValues(e.Agent).Add(e.Out.CPUMillis / 1000)
 	for i := range e.Did.Calls {
 		c := &e.Did.Calls[i]
 		if c.Agent != "" {

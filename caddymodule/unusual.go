@@ -103,8 +103,8 @@ type unusual struct {
 
 // watches are the edge's, by agent.
 type watches struct {
+	by     sync.Map // *baseline.Watch
 	mu     sync.Mutex
-	by     map[string]*baseline.Watch
 	events []baseline.Event // the last ones, for the page
 }
 
@@ -149,16 +149,23 @@ func (u *unusual) observe(e *record.Entry) {
 	if e.Agent == "" || e.Kind == record.KindTail {
 		return
 	}
+	if w, ok := u.edge.watches.by.Load(e.Agent); ok {
+		u.say(w.(*baseline.Watch).Observe(e))
+		return
+	}
 	u.queue.To(u).Emit(e)
 }
 
-// Emit looks at a record, on the queue's goroutine.
+// Emit looks at the first record of an agent, on the queue's goroutine: what is usual is read from the store.
 func (u *unusual) Emit(e *record.Entry) {
-	w := u.edge.watch(e.Agent, u.cfg)
-	if w == nil {
-		return
+	if w := u.edge.watch(e.Agent, u.cfg); w != nil {
+		u.say(w.Observe(e))
 	}
-	for _, ev := range w.Observe(e) {
+}
+
+// say tells of events.
+func (u *unusual) say(events []baseline.Event) {
+	for _, ev := range events {
 		u.metrics.unusuals.WithLabelValues(ev.Agent, ev.Kind).Inc()
 		u.logger.Warn("unusual", zap.String("kind", ev.Kind), zap.String("agent", ev.Agent), zap.String("what", ev.What), zap.String("name", ev.Name),
 			zap.Float64("value", ev.Value), zap.Float64("usual", ev.Usual), zap.String("record", ev.Record))
@@ -223,10 +230,8 @@ func (u *unusual) post(hook string, body []byte) error {
 
 // watch is the agent's, read from the store at its first use. It is nil where the store is not open.
 func (e *edge) watch(agent string, c baseline.Config) *baseline.Watch {
-	e.watches.mu.Lock()
-	defer e.watches.mu.Unlock()
-	if w := e.watches.by[agent]; w != nil {
-		return w
+	if w, ok := e.watches.by.Load(agent); ok {
+		return w.(*baseline.Watch)
 	}
 	var usual baseline.Baseline
 	err := e.keepBaseline(agent, func(ctx context.Context, s *durable.Storage) error {
@@ -240,10 +245,7 @@ func (e *edge) watch(agent string, c baseline.Config) *baseline.Watch {
 		return nil
 	}
 	w := baseline.NewWatch(agent, usual, c)
-	if e.watches.by == nil {
-		e.watches.by = map[string]*baseline.Watch{}
-	}
-	e.watches.by[agent] = w
+	e.watches.by.Store(agent, w) // the queue's goroutine is the only one that comes here
 	return w
 }
 
@@ -258,16 +260,11 @@ func (e *edge) keepBaseline(agent string, f func(ctx context.Context, s *durable
 
 // saveBaselines writes what is usual down, where that has changed.
 func (e *edge) saveBaselines() {
-	e.watches.mu.Lock()
-	by := make(map[string]*baseline.Watch, len(e.watches.by))
-	for name, w := range e.watches.by {
-		by[name] = w
-	}
-	e.watches.mu.Unlock()
-	for name, w := range by {
-		usual, changed := w.Changed()
+	e.watches.by.Range(func(key, w any) bool {
+		name := key.(string)
+		usual, changed := w.(*baseline.Watch).Changed()
 		if !changed {
-			continue
+			return true
 		}
 		b, err := json.Marshal(usual)
 		if err == nil {
@@ -276,7 +273,8 @@ func (e *edge) saveBaselines() {
 		if err != nil {
 			e.log().Error("what is usual for an agent could not be kept", zap.String("agent", name), zap.Error(err))
 		}
-	}
+		return true
+	})
 }
 
 func (e *edge) addEvent(ev baseline.Event) {

@@ -63,7 +63,7 @@ func (a *App) enter(w http.ResponseWriter, r *http.Request, stage string) (*visi
 	v.depth.Store(1)
 	traced := trace.SpanContextFromContext(r.Context()) // of Caddy's own tracing
 	unsampled := traced.IsValid() && !traced.IsSampled()
-	if !traced.IsValid() {
+	if !traced.IsValid() && r.Header["Traceparent"] != nil {
 		traced = trace.SpanContextFromContext(traceContext.Extract(context.Background(), propagation.HeaderCarrier(r.Header)))
 	}
 	v.rec.Write(func(e *record.Entry) {
