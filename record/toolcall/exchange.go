@@ -29,6 +29,8 @@ type Found struct {
 type Exchange struct {
 	// Text makes of what a tool was given, or gave, what the record holds.
 	Text func(string) string
+	// Redact strikes secrets out of names and errors, which the record holds as they are; nil leaves them.
+	Redact func(string) string
 
 	mu       sync.Mutex
 	calls    map[string]*record.Tool // tools/call under way, by the JSON of their ids

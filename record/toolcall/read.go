@@ -67,14 +67,22 @@ func (x *Exchange) readRequest() {
 			if x.calls[id] == nil {
 				x.order = append(x.order, id)
 			}
-			x.calls[id] = &record.Tool{Name: name(m.Params.Name), Kind: KindMCP, ID: strings.Trim(id, `"`), Arguments: x.text(m.Params.Arguments)}
+			x.calls[id] = &record.Tool{Name: x.name(m.Params.Name), Kind: KindMCP, ID: x.name(strings.Trim(id, `"`)), Arguments: x.text(m.Params.Arguments)}
 		}
 	case bytes.Contains(data, []byte(`tool_call_id`)), bytes.Contains(data, []byte(`tool_result`)), bytes.Contains(data, []byte(`function_call_output`)):
 		x.readResults(data)
 	}
 }
 
-func name(s string) string { return s[:min(len(s), 256)] }
+// name is a tool's or a model's.
+func (x *Exchange) name(s string) string { return x.clean(s[:min(len(s), 256)]) }
+
+func (x *Exchange) clean(s string) string {
+	if x.Redact == nil {
+		return s
+	}
+	return x.Redact(s)
+}
 
 func (x *Exchange) text(raw json.RawMessage) string {
 	if len(raw) == 0 || string(raw) == "null" {
@@ -150,7 +158,7 @@ func (x *Exchange) readResults(data []byte) {
 		if id == "" || len(x.found.Results) >= maxFound {
 			return
 		}
-		t := record.Tool{Name: name(names[id]), Kind: kind, ID: id, Result: x.text(content)}
+		t := record.Tool{Name: x.name(names[id]), Kind: kind, ID: id, Result: x.text(content)}
 		if failed {
 			t.Error = "the agent says that it failed"
 		}
@@ -261,7 +269,9 @@ func (x *Exchange) answer(data []byte) {
 }
 
 // short is an error's message, which the record holds as it is.
-func (x *Exchange) short(message string) string { return message[:min(len(message), 1024)] }
+func (x *Exchange) short(message string) string {
+	return x.clean(message[:min(len(message), 1024)])
+}
 
 func (x *Exchange) reply(r *reply) {
 	provider := ""
@@ -270,26 +280,26 @@ func (x *Exchange) reply(r *reply) {
 		provider = KindAnthropic
 		for _, b := range r.Content {
 			if b.Type == "tool_use" {
-				x.addTool(record.Tool{Name: name(b.Name), Kind: KindAnthropic, ID: b.ID, Arguments: x.text(b.Input)})
+				x.addTool(record.Tool{Name: x.name(b.Name), Kind: KindAnthropic, ID: b.ID, Arguments: x.text(b.Input)})
 			}
 		}
 	case r.Object == "response", len(r.Choices) > 0 && r.Model != "":
 		provider = KindOpenAI
 		for _, c := range r.Choices {
 			for _, t := range c.Message.ToolCalls {
-				x.addTool(record.Tool{Name: name(t.Function.Name), Kind: KindOpenAI, ID: t.ID, Arguments: x.text(json.RawMessage(t.Function.Arguments))})
+				x.addTool(record.Tool{Name: x.name(t.Function.Name), Kind: KindOpenAI, ID: t.ID, Arguments: x.text(json.RawMessage(t.Function.Arguments))})
 			}
 		}
 		for _, o := range r.Output {
 			if o.Type == "function_call" {
-				x.addTool(record.Tool{Name: name(o.Name), Kind: KindOpenAI, ID: o.CallID, Arguments: x.text(json.RawMessage(o.Arguments))})
+				x.addTool(record.Tool{Name: x.name(o.Name), Kind: KindOpenAI, ID: o.CallID, Arguments: x.text(json.RawMessage(o.Arguments))})
 			}
 		}
 	default:
 		return
 	}
 	if r.Usage != nil {
-		x.found.Models = append(x.found.Models, r.Usage.model(provider, name(r.Model)))
+		x.found.Models = append(x.found.Models, r.Usage.model(provider, x.name(r.Model)))
 	}
 }
 

@@ -176,7 +176,7 @@ func (s *stream) part(index int, id, called, arguments string) {
 		p.id = id
 	}
 	if called != "" {
-		p.name = name(called)
+		p.name = s.x.name(called)
 	}
 	if p.arguments.Len()+len(arguments) <= maxEvent {
 		p.arguments.WriteString(arguments)
@@ -196,6 +196,6 @@ func (s *stream) end() {
 		s.x.addTool(record.Tool{Name: p.name, Kind: s.provider, ID: p.id, Arguments: s.x.text(json.RawMessage(p.arguments.String()))})
 	}
 	if s.used {
-		s.x.found.Models = append(s.x.found.Models, s.usage.model(s.provider, name(s.model)))
+		s.x.found.Models = append(s.x.found.Models, s.usage.model(s.provider, s.x.name(s.model)))
 	}
 }
