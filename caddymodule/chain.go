@@ -106,7 +106,7 @@ func (a *App) newChains() (*chains, error) {
 	}
 	key, err := vault.Open(c.Key)
 	if err != nil {
-		return nil, at(c.Place, "chain: key %s: %w; put it with: caddy gatehouse secret put %s", c.Key, err, c.Key)
+		return nil, at(c.Place, "chain: %w", err)
 	}
 	name := c.Name
 	if name == "" {

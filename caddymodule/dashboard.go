@@ -125,7 +125,7 @@ func atHome(clientIP string, r *http.Request) bool {
 
 // parseDashboard reads the directive.
 //
-//	agent_dashboard [<matcher>] {
+//	agent_dashboard {
 //		path <path>
 //		local
 //	}

@@ -118,6 +118,14 @@ func (w *workshop) supply(config any) {
 				w.writeMissing(strings.ReplaceAll(r.(string), "*", "own"), "SecRule ARGS:own \"@streq x\" \"id:10,phase:2,deny,msg:'own'\"\n")
 			}
 		}
+		if prices, ok := c["prices"].(string); ok {
+			w.writeMissing(prices, "{}")
+		}
+		if chain, ok := c["chain"].(map[string]any); ok {
+			if name, ok := chain["key"].(string); ok {
+				w.caddy("a value of thirty-two bytes, or more", "gatehouse", "secret", "put", name, "--config", "Caddyfile")
+			}
+		}
 		secrets, _ := c["secrets"].(map[string]any)
 		for _, name := range secrets {
 			w.caddy("a value", "gatehouse", "secret", "put", name.(string), "--config", "Caddyfile")

@@ -28,7 +28,7 @@ export default { async fetch(request, env, ctx) {
 	switch (pathname) {
 	case "/call": { const r = await fetch(q.get("to"), { method: "POST", body: "text" }); return new Response(await r.text(), { status: r.status, headers: r.headers }); }
 	case "/leak": return fetch(q.get("to"), { method: "POST", body: all.join() });
-	case "/tool": return new Response(await ctx.tool("tool " + all[0], all, () => { throw new Error(all[1]) }).catch(() => ctx.tool("again", all[0], () => all)));
+	case "/tool": await ctx.tool("tool " + all[0], all, () => { throw new Error(all[1]) }).catch(() => ctx.tool("again", all[0], () => all)); return new Response("called");
 	case "/mcp": { const r = await fetch(q.get("to"), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "see", arguments: {} } }) }); return new Response(await r.text()); }
 	case "/log": console.log(all, btoa(all[0])); console.error(new Error(all[1])); return new Response("logged");
 	case "/throw": throw new TypeError(all.join());

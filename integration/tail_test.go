@@ -273,21 +273,10 @@ func TestCommandsExplainThemselves(t *testing.T) {
 		{"gatehouse"}, {"gatehouse", "tail"}, {"gatehouse", "sql"}, {"gatehouse", "secret"}, {"gatehouse", "dev"}, {"gatehouse", "types"},
 		{"gatehouse", "secret", "put"}, {"gatehouse", "secret", "list"}, {"gatehouse", "secret", "delete"}, {"gatehouse", "secret", "rotate"},
 		{"gatehouse", "backup"}, {"gatehouse", "actors"}, {"gatehouse", "actors", "list"}, {"gatehouse", "actors", "show"}, {"gatehouse", "actors", "export"}, {"gatehouse", "actors", "import"}, {"gatehouse", "restore"}, {"gatehouse", "fsck"}, {"gatehouse", "service-token"}, {"gatehouse", "proxy-ca"}, {"gatehouse", "approvals"}, {"gatehouse", "approvals", "list"}, {"gatehouse", "approvals", "grant"}, {"gatehouse", "approvals", "deny"},
-		{"gatehouse", "kv"}, {"gatehouse", "kv", "get"}, {"gatehouse", "kv", "put"}, {"gatehouse", "kv", "list"}, {"gatehouse", "kv", "delete"}, {"gatehouse", "store-key"}, {"gatehouse", "store-key", "rotate"},
+		{"gatehouse", "kv"}, {"gatehouse", "kv", "get"}, {"gatehouse", "kv", "put"}, {"gatehouse", "kv", "list"}, {"gatehouse", "kv", "delete"}, {"gatehouse", "store-key"}, {"gatehouse", "store-key", "rotate"}, {"gatehouse", "audit"}, {"gatehouse", "audit", "verify"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			mustContain(t, "the help", s.must("", append(args, "--help")...), "Usage:", "Examples:", "caddy "+strings.Join(args, " "))
-		})
-	}
-	for _, args := range [][]string{
-		{"audit", "verify"},
-	} {
-		t.Run(args[0], func(t *testing.T) {
-			out, errs, err := s.command("", append([]string{"gatehouse"}, args...)...)
-			if err == nil {
-				t.Fatalf("accepted: %s", out)
-			}
-			mustContain(t, "the error", errs, "is not part of this version", args[0])
 		})
 	}
 	if _, errs, err := s.command("", "gatehouse", "tial"); err == nil || !strings.Contains(errs, "tial") {
