@@ -216,6 +216,7 @@ func (a *App) Start() error {
 	defer close(a.ready)
 	setCollector()
 	a.before = a.edge.serving.Swap(a)
+	a.edge.configure(a.out.unusual.cfg)
 	if err := a.edge.open(); err != nil {
 		return err
 	}
@@ -254,8 +255,10 @@ func (a *App) Stop() error {
 	for _, ag := range a.agents {
 		ag.stop()
 	}
-	a.edge.serving.CompareAndSwap(a, a.before)
-	a.before = nil
+	if a.before != nil { // this one has failed to start; else what runs out goes on by this one's word
+		a.edge.serving.CompareAndSwap(a, a.before)
+		a.before = nil
+	}
 	logQueue().Flush(2 * time.Second)
 	return nil
 }

@@ -54,7 +54,9 @@ func (d *Dashboard) Provision(ctx caddy.Context) (err error) {
 	if c := d.app.Records; c != nil {
 		keep, memory = c.Keep, c.Memory
 	}
-	d.app.edge.recent.CompareAndSwap(nil, record.NewRecent(keep, memory))
+	if !d.app.edge.recent.CompareAndSwap(nil, record.NewRecent(keep, memory)) && !d.app.edge.recent.Load().Holds(keep, memory) {
+		d.app.logger.Warn("records: another keep or memory takes effect when the server starts anew")
+	}
 	d.page = dashboard.New(dashboard.Config{
 		Recent: d.app.edge.recent.Load(), Tail: &tail, Source: pageSource{d.app.edge},
 		Filter: func(r *http.Request) (record.Filter, error) {

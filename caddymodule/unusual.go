@@ -258,6 +258,14 @@ func (e *edge) keepBaseline(agent string, f func(ctx context.Context, s *durable
 	return doStrict(ctx, e.directory, baselineActors, agent, "", func(s *durable.Storage) error { return f(ctx, s) })
 }
 
+// configure has the agents that are followed already be followed by another configuration.
+func (e *edge) configure(c baseline.Config) {
+	e.watches.by.Range(func(_, w any) bool {
+		w.(*baseline.Watch).Configure(c)
+		return true
+	})
+}
+
 // saveBaselines writes what is usual down, where that has changed.
 func (e *edge) saveBaselines() {
 	e.watches.by.Range(func(key, w any) bool {

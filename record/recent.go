@@ -31,6 +31,11 @@ func NewRecent(keep int, bytes int64) *Recent {
 	return &Recent{ring: make([]*Entry, cmp.Or(keep, DefaultKeep)), most: cmp.Or(bytes, DefaultBytes), byID: map[string]int64{}}
 }
 
+// Holds says whether NewRecent would make one of the same size.
+func (r *Recent) Holds(keep int, bytes int64) bool {
+	return len(r.ring) == cmp.Or(keep, DefaultKeep) && r.most == cmp.Or(bytes, DefaultBytes)
+}
+
 // Emit keeps e.
 func (r *Recent) Emit(e *Entry) {
 	size := e.size()

@@ -77,13 +77,22 @@ type Watch struct {
 
 // NewWatch goes on from what is usual; the zero Baseline for a new agent.
 func NewWatch(agent string, usual Baseline, c Config) *Watch {
-	c.Learn = cmp.Or(c.Learn, 10*time.Minute)
-	c.Factor = cmp.Or(c.Factor, 5)
-	c.Refusals = cmp.Or(c.Refusals, 20)
 	if usual.Tools == nil {
 		usual.Tools = map[string]bool{}
 	}
-	return &Watch{cfg: c, agent: agent, usual: usual, told: map[string]bool{}}
+	w := &Watch{agent: agent, usual: usual, told: map[string]bool{}}
+	w.Configure(c)
+	return w
+}
+
+// Configure changes what counts as unusual from now on.
+func (w *Watch) Configure(c Config) {
+	c.Learn = cmp.Or(c.Learn, 10*time.Minute)
+	c.Factor = cmp.Or(c.Factor, 5)
+	c.Refusals = cmp.Or(c.Refusals, 20)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cfg = c
 }
 
 // Observe counts a record of the agent and returns what is unusual about it.
