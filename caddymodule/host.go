@@ -418,7 +418,7 @@ func (h *host) Emit(ev agentruntime.Event) {
 			Time: ev.Exception.Time, Name: h.rel.redact(ev.Exception.Name),
 			Message: h.rel.redact(ev.Exception.Message), Stack: h.rel.redact(ev.Exception.Stack),
 		}
-		h.rec.Write(func(e *record.Entry) { e.Did.Exceptions = append(e.Did.Exceptions, x) })
+		h.rec.Write(func(e *record.Entry) { e.AddException(x) })
 	case ev.Tool != nil:
 		h.noteTool(ev.Tool)
 	case ev.Step != nil:
@@ -479,7 +479,7 @@ func (h *host) point(p *agentruntime.DataPoint) {
 	}
 	h.rec.Write(func(e *record.Entry) {
 		if err != nil {
-			e.Did.Exceptions = append(e.Did.Exceptions, record.Exception{Time: time.Now().UTC(), Name: "Error", Message: fmt.Sprintf("%s.writeDataPoint: %v", p.Binding, err)})
+			e.AddException(record.Exception{Time: time.Now().UTC(), Name: "Error", Message: fmt.Sprintf("%s.writeDataPoint: %v", p.Binding, err)})
 			return
 		}
 		e.Did.Points++

@@ -57,7 +57,7 @@ type Entry struct {
 	encoded *encoding
 	// Unsampled says that the trace it belongs to is not to be exported.
 	Unsampled bool `json:"-"`
-	// Dropped is how much of what happened the record has no room for: calls, tools, models and stages past MaxItems each.
+	// Dropped is how much of what happened the record has no room for: calls, tools, models and exceptions past MaxItems each.
 	Dropped int `json:"dropped,omitempty"`
 }
 
@@ -107,6 +107,11 @@ func (e *Entry) AddTool(t Tool) {
 func (e *Entry) AddModel(m Model) {
 	e.Out.CostUSD += m.CostUSD
 	e.add(len(e.Did.Models), func() { e.Did.Models = append(e.Did.Models, m) })
+}
+
+// AddException adds an error that the code did not catch.
+func (e *Entry) AddException(x Exception) {
+	e.add(len(e.Did.Exceptions), func() { e.Did.Exceptions = append(e.Did.Exceptions, x) })
 }
 
 // Take adds the calls and tools so far of an agent that this one called and waited for, and of those that it called.

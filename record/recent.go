@@ -156,12 +156,17 @@ func (r *Recent) Find(id string) *Entry {
 	return nil
 }
 
-// OfTrace gives the entries of a trace in the order of their beginnings.
+// maxTrace is how many entries of a trace are given: a client can give any number of requests the same.
+const maxTrace = 200
+
+// OfTrace gives the last entries of a trace in the order of their beginnings.
 func (r *Recent) OfTrace(trace string) []*Entry {
 	var list []*Entry
 	for _, e := range r.backward(0) {
 		if e.Trace() == trace {
-			list = append(list, e)
+			if list = append(list, e); len(list) == maxTrace {
+				break
+			}
 		}
 	}
 	slices.SortFunc(list, func(a, b *Entry) int { return a.Time.Compare(b.Time) })
