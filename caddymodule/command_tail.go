@@ -32,7 +32,7 @@ func tailCommand() *cobra.Command {
 	adminFlag(cmd)
 	f := cmd.Flags()
 	f.String("status", "", "Only this status, such as 404, or class, such as 4")
-	f.String("outcome", "", "Only this outcome: ok, exception, exceededCpu, exceededMemory, exceededWallTime, canceled, refused")
+	f.String("outcome", "", "Only this outcome: ok, exception, exceededCpu, exceededMemory, exceededWallTime, canceled, refused, loadShed")
 	f.String("kind", "", "Only this kind: fetch, call, alarm, scheduled, websocket, step, tail, activate")
 	f.String("actor", "", "Only records of, or with calls of, the actor whose id begins so")
 	f.String("header", "", "Only requests with this header: NAME, or NAME: VALUE, where the header's value holds VALUE")

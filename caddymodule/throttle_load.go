@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/gatehouse-edge/gatehouse/record"
 	"github.com/gatehouse-edge/gatehouse/throttle"
 )
 
@@ -150,6 +151,7 @@ func (t *Throttle) shed(v *visit, w http.ResponseWriter, r *http.Request) (leave
 func (t *Throttle) overloaded(v *visit, w http.ResponseWriter, format string, args ...any) error {
 	if !t.shadow() {
 		w.Header().Set("Retry-After", shedRetry)
+		v.rec.Write(func(e *record.Entry) { e.Out.Outcome = outcomeShed })
 	}
 	return v.deny(t.shadow(), "throttle", http.StatusServiceUnavailable, format, args...)
 }

@@ -128,6 +128,9 @@ func (v *visit) leave(err error) error {
 	return err
 }
 
+// outcomeShed is the outcome of a request that was refused because the server, or its client, had too many under way, in Cloudflare's word.
+const outcomeShed = "loadShed"
+
 // refuse notes that a stage ended the request, and makes the error that says so to Caddy.
 func (v *visit) refuse(stage string, status int, format string, args ...any) error {
 	v.rec.Write(func(e *record.Entry) { e.Decided.RefusedBy = stage })

@@ -55,6 +55,7 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 			mustContain(t, "the answer", body, `"status":503`, "#throttle")
 			r := s.waitFull("the record", ofPath("/over"))
 			want(t, "refused_by", r.RefusedBy, "throttle")
+			want(t, "outcome", r.Outcome, "loadShed")
 			release()
 			held.Wait()
 			// The client may open a connection before it has those of the requests that were held back.

@@ -335,7 +335,7 @@ type Exception struct {
 // Out is what came out.
 type Out struct {
 	Status      int     `json:"status,omitempty"`
-	Outcome     string  `json:"outcome"` // ok, exception, exceededCpu, exceededMemory, exceededWallTime, canceled, refused
+	Outcome     string  `json:"outcome"` // ok, exception, exceededCpu, exceededMemory, exceededWallTime, canceled, refused, loadShed
 	CPUMillis   float64 `json:"cpu_ms"`
 	WallMillis  float64 `json:"wall_ms"`
 	Bytes       int64   `json:"bytes"`

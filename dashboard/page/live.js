@@ -5,7 +5,7 @@ const most = 500; // rows in the document; what is older is a click away
 
 const fields = [
 	["text", "Text", "input"], ["agent", "Agent", "input"], ["status", "Status", "input"], ["ip", "Client", "input"], ["actor", "Actor", "input"],
-	["outcome", "Outcome", ["", "ok", "exception", "exceededCpu", "exceededMemory", "exceededWallTime", "canceled", "refused"]],
+	["outcome", "Outcome", ["", "ok", "exception", "exceededCpu", "exceededMemory", "exceededWallTime", "canceled", "refused", "loadShed"]],
 	["kind", "Kind", ["", "fetch", "call", "alarm", "scheduled", "websocket", "step", "tail", "activate"]],
 ];
 
