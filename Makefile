@@ -86,14 +86,16 @@ tails: ## ten slow readers of the live tail at 5,000 requests a second; prints w
 screenshots: ## take the pictures of the page anew, for docs/images
 	GATEHOUSE_SCREENSHOTS=$(CURDIR)/docs/images go test -tags $(TAGS) -count=1 -timeout 10m -run '^TestDashboard$$' ./integration
 
-# Two at a time, with one worker each: on two processors more would only take turns.
+# Two at a time, with one worker each: on two processors more would only take turns. An input that is under way when the time is over can
+# make Go before 1.27 call the end of the time a failure (go.dev/issue/75804), without an input that failed; that is no failure.
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@mkdir -p .build/fuzz; \
 	git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u | while read -r dir; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' "$$dir"/*_test.go | while read -r target; do echo "./$$dir $$target"; done; \
 	done | xargs -P 2 -L 1 bash -c ' \
 		log=.build/fuzz/$$1.log; \
-		if go test -tags $(TAGS) -run "^$$" -fuzz "^$$1$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s -parallel 1 "$$0" >"$$log" 2>&1; \
+		if go test -tags $(TAGS) -run "^$$" -fuzz "^$$1$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s -parallel 1 "$$0" >"$$log" 2>&1 \
+			|| { grep -q "^    context deadline exceeded" "$$log" && ! grep -qE "Failing input|panic|fuzzing process" "$$log"; }; \
 		then echo "ok $$0 $$1: $$(grep -o "execs: [0-9]*" "$$log" | tail -1)"; else echo "FAIL $$0 $$1"; cat "$$log"; exit 1; fi'
 
 deps: ## fetch what only tests need: npm packages, Chromium, web-platform-tests, prose; Go fetches its modules by itself
