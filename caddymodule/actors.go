@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-edge/gatehouse/dashboard"
 	"github.com/gatehouse-edge/gatehouse/durable"
 	"github.com/gatehouse-edge/gatehouse/durable/archive"
 )
@@ -26,20 +26,10 @@ type namespaceInfo struct {
 	Alarms    int64  `json:"alarms"`
 }
 
-// actorInfo says how much an actor stores, its SQL database included.
-type actorInfo struct {
-	ID      string     `json:"id"`
-	Name    string     `json:"name,omitempty"`
-	Entries int64      `json:"entries"`
-	Bytes   int64      `json:"bytes"`
-	Alarm   *time.Time `json:"alarm,omitempty"`
-}
-
-// actorsPage is a page of a namespace. Next is the id to go on after, empty at the end.
+// actorsPage is a page of a namespace.
 type actorsPage struct {
-	Namespace string      `json:"namespace"`
-	Actors    []actorInfo `json:"actors"`
-	Next      string      `json:"next,omitempty"`
+	Namespace string `json:"namespace"`
+	dashboard.ActorPage
 }
 
 const maxActorsPage = 10_000
@@ -67,34 +57,43 @@ func listNamespaces(ctx context.Context, to io.Writer, v durable.Snapshot) error
 
 // listActors writes a page of a namespace as JSON. The query has namespace, after and limit.
 func listActors(ctx context.Context, to io.Writer, v durable.Snapshot, q url.Values) error {
-	page := actorsPage{Namespace: q.Get("namespace"), Actors: []actorInfo{}}
 	limit, err := strconv.Atoi(q.Get("limit"))
 	if err != nil || limit < 1 || limit > maxActorsPage {
 		return fmt.Errorf("limit %q: give a number from 1 to %d", q.Get("limit"), maxActorsPage)
 	}
-	var after *durable.ID
-	if text := q.Get("after"); text != "" {
-		id, err := parseID(text)
-		if err != nil {
-			return err
-		}
-		after = &id
+	page := actorsPage{Namespace: q.Get("namespace")}
+	if page.ActorPage, err = pageOfActors(ctx, v, page.Namespace, q.Get("after"), limit); err != nil {
+		return err
 	}
-	for a, err := range v.Actors(ctx, page.Namespace, after) {
+	return json.NewEncoder(to).Encode(page)
+}
+
+// pageOfActors is up to limit actors of a namespace after an id, empty for the first. An id that is none is a *dashboard.Error.
+func pageOfActors(ctx context.Context, v durable.Snapshot, namespace, after string, limit int) (dashboard.ActorPage, error) {
+	page := dashboard.ActorPage{Actors: []dashboard.Actor{}}
+	var from *durable.ID
+	if after != "" {
+		id, err := parseID(after)
 		if err != nil {
-			return err
+			return page, &dashboard.Error{Status: http.StatusBadRequest, Err: err}
+		}
+		from = &id
+	}
+	for a, err := range v.Actors(ctx, namespace, from) {
+		if err != nil {
+			return page, err
 		}
 		if len(page.Actors) == limit {
 			page.Next = page.Actors[limit-1].ID
 			break
 		}
-		info := actorInfo{ID: a.Key.ID.String(), Name: a.State.Name, Entries: a.State.Keys, Bytes: a.State.Bytes}
+		info := dashboard.Actor{ID: a.Key.ID.String(), Name: a.State.Name, Entries: a.State.Keys, Bytes: a.State.Bytes}
 		if at := a.State.Alarm.At; !at.IsZero() {
 			info.Alarm = &at
 		}
 		page.Actors = append(page.Actors, info)
 	}
-	return json.NewEncoder(to).Encode(page)
+	return page, nil
 }
 
 // exportActors writes actors as lines. The query has namespace, id and skip_damaged.

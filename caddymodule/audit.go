@@ -3,11 +3,8 @@ package caddymodule
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -18,7 +15,6 @@ import (
 
 	"github.com/gatehouse-edge/gatehouse/record"
 	"github.com/gatehouse-edge/gatehouse/record/audit"
-	"github.com/gatehouse-edge/gatehouse/secrets"
 )
 
 // AuditConfig is the audit log: every record, in a log whose every change shows.
@@ -94,7 +90,7 @@ func (a *App) takeAudit() (*auditLog, error) {
 	if err != nil {
 		return nil, at(c.Place, "audit: %w", err)
 	}
-	key, err := a.auditKey()
+	key, err := a.serverKey(auditGroup)
 	if err != nil {
 		return nil, at(c.Place, "audit: %w", err)
 	}
@@ -106,29 +102,6 @@ func (a *App) takeAudit() (*auditLog, error) {
 		a.logger.Warn("audit: another size takes effect when the server starts anew", zap.String("dir", dir))
 	}
 	return l, nil
-}
-
-// auditKey is this server's, made at its first use.
-func (a *App) auditKey() (ed25519.PrivateKey, error) {
-	vault, err := a.openVault()
-	if err != nil {
-		return nil, err
-	}
-	if err := vault.EnsureGroup(auditGroup, func() (map[string]secrets.Value, error) {
-		_, key, err := ed25519.GenerateKey(nil)
-		return map[string]secrets.Value{"key": secrets.NewValue(base64.StdEncoding.EncodeToString(key.Seed()))}, err
-	}); err != nil {
-		return nil, err
-	}
-	values, err := vault.Group(auditGroup)
-	if err != nil {
-		return nil, err
-	}
-	seed, err := base64.StdEncoding.DecodeString(values["key"].Reveal())
-	if err != nil || len(seed) != ed25519.SeedSize {
-		return nil, errors.New("the key that signs the audit log is damaged")
-	}
-	return ed25519.NewKeyFromSeed(seed), nil
 }
 
 func (l *auditLog) open() error {
@@ -255,7 +228,7 @@ func (w *auditedWriter) Write(p []byte) (int, error) {
 // Unwrap gives http.ResponseController the writer below.
 func (w *auditedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// errAuditFails is the refusal while the log cannot be written.
+// auditFails is the refusal while the log cannot be written.
 func (v *visit) auditFails(err error) error {
-	return v.refuse("audit", http.StatusServiceUnavailable, "%w", fmt.Errorf("the audit log cannot be written: %w", err))
+	return v.refuse("audit", http.StatusServiceUnavailable, "the audit log cannot be written: %w", err)
 }

@@ -2,8 +2,10 @@ package caddymodule
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -142,6 +144,18 @@ func (c *chains) outgoing(r *http.Request, hops []record.Hop) error {
 	}
 	r.Header.Set(chain.Header, token)
 	return nil
+}
+
+// objection is why next may not come after hops, empty if it may: it is among them already, and agents that call each other in a circle
+// would never end, or there are too many.
+func (c *chains) objection(hops []record.Hop, next record.Hop) string {
+	if cycle := chain.Cycle(hops, next); cycle != "" {
+		return "the call would go in a circle: " + cycle
+	}
+	if len(hops) > c.depth {
+		return fmt.Sprintf("the call would be more than %d deep: %s", c.depth, chain.Path(append(slices.Clip(hops), next)))
+	}
+	return ""
 }
 
 // loopError is the refusal of a call that would go in a circle, or too deep: 508 (RFC 5842, section 7.2).

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"crypto/ed25519"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -112,14 +111,13 @@ func auditedFolder(cmd *cobra.Command, args []string, o *audit.VerifyOptions) (s
 	if err != nil {
 		return "", err
 	}
-	values, err := vault.Group(auditGroup)
+	key, err := keyOf(vault, auditGroup)
+	if errors.Is(err, errNoKey) {
+		return "", errors.New("the key that signs the audit log is not in the keyring of this configuration; has its server run yet? With --key and the folder no keyring is needed")
+	}
 	if err != nil {
 		return "", fmt.Errorf("the key that signs the audit log: %w", err)
 	}
-	seed, err := base64.StdEncoding.DecodeString(values["key"].Reveal())
-	if err != nil || len(seed) != ed25519.SeedSize {
-		return "", errors.New("the key that signs the audit log is not in the keyring of this configuration; has its server run yet? With --key and the folder no keyring is needed")
-	}
-	o.Key = ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
+	o.Key = key.Public().(ed25519.PublicKey)
 	return dir, nil
 }

@@ -99,35 +99,12 @@ func (s pageSource) Namespaces(ctx context.Context) ([]dashboard.Namespace, erro
 
 // Actors implements dashboard.Source.
 func (s pageSource) Actors(ctx context.Context, namespace, after string, limit int) (dashboard.ActorPage, error) {
-	page := dashboard.ActorPage{Actors: []dashboard.Actor{}}
-	var from *durable.ID
-	if after != "" {
-		id, err := parseID(after)
-		if err != nil {
-			return page, &dashboard.Error{Status: http.StatusBadRequest, Err: err}
-		}
-		from = &id
-	}
 	v, err := s.snapshot()
 	if err != nil {
-		return page, err
+		return dashboard.ActorPage{}, err
 	}
 	defer v.Close()
-	for a, err := range v.Actors(ctx, namespace, from) {
-		if err != nil {
-			return page, err
-		}
-		if len(page.Actors) == limit {
-			page.Next = page.Actors[limit-1].ID
-			break
-		}
-		x := dashboard.Actor{ID: a.Key.ID.String(), Name: a.State.Name, Entries: int(a.State.Keys), Bytes: a.State.Bytes}
-		if at := a.State.Alarm.At; !at.IsZero() {
-			x.Alarm = &at
-		}
-		page.Actors = append(page.Actors, x)
-	}
-	return page, nil
+	return pageOfActors(ctx, v, namespace, after, limit)
 }
 
 // Workflow implements dashboard.Source. The journal is that of agentruntime's workflow instances.

@@ -20,7 +20,6 @@ import (
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell"
 	"github.com/gatehouse-edge/gatehouse/record"
-	"github.com/gatehouse-edge/gatehouse/record/chain"
 )
 
 func init() {
@@ -108,13 +107,8 @@ func (h *AgentHandler) serve(v *visit, w http.ResponseWriter, r *http.Request, n
 	if err != nil {
 		return v.refuse("chain", http.StatusForbidden, "%w", err)
 	}
-	if next := (record.Hop{Agent: rel.name}); len(hops) > 0 {
-		if cycle := chain.Cycle(hops, next); cycle != "" {
-			return v.refuse("chain", http.StatusLoopDetected, "the call would go in a circle: %s", cycle)
-		}
-		if len(hops) > h.app.chains.depth {
-			return v.refuse("chain", http.StatusLoopDetected, "the call would be more than %d deep: %s", h.app.chains.depth, chain.Path(append(hops, next)))
-		}
+	if why := h.app.chains.objection(hops, record.Hop{Agent: rel.name}); why != "" {
+		return v.refuse("chain", http.StatusLoopDetected, "%s", why)
 	}
 	if a := h.app.out.audit; a != nil && h.app.Audit.FailClosed {
 		if err := a.log.Err(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 
@@ -24,25 +25,42 @@ const signingGroup = "web-bot-auth"
 
 // signer signs as the agent of an origin, with the key of this server, which is made at its first use.
 func (a *App) signer(origin string) (*botauth.Signer, error) {
+	key, err := a.serverKey(signingGroup)
+	if err != nil {
+		return nil, err
+	}
+	return botauth.NewSigner(origin, key)
+}
+
+// serverKey is the Ed25519 key that the vault keeps under a group, made at its first use.
+func (a *App) serverKey(group string) (ed25519.PrivateKey, error) {
 	vault, err := a.openVault()
 	if err != nil {
 		return nil, err
 	}
-	if err := vault.EnsureGroup(signingGroup, func() (map[string]secrets.Value, error) {
+	if err := vault.EnsureGroup(group, func() (map[string]secrets.Value, error) {
 		_, key, err := ed25519.GenerateKey(nil)
 		return map[string]secrets.Value{"key": secrets.NewValue(base64.StdEncoding.EncodeToString(key.Seed()))}, err
 	}); err != nil {
 		return nil, err
 	}
-	values, err := vault.Group(signingGroup)
+	return keyOf(vault, group)
+}
+
+// errNoKey is the error for a group that holds no key, or a damaged one.
+var errNoKey = errors.New("the vault holds no key under this name, or a damaged one")
+
+// keyOf reads a key of serverKey's.
+func keyOf(vault *secrets.Vault, group string) (ed25519.PrivateKey, error) {
+	values, err := vault.Group(group)
 	if err != nil {
 		return nil, err
 	}
 	seed, err := base64.StdEncoding.DecodeString(values["key"].Reveal())
 	if err != nil || len(seed) != ed25519.SeedSize {
-		return nil, errors.New("the key that signs requests is damaged")
+		return nil, fmt.Errorf("%s: %w", group, errNoKey)
 	}
-	return botauth.NewSigner(origin, ed25519.NewKeyFromSeed(seed))
+	return ed25519.NewKeyFromSeed(seed), nil
 }
 
 // KeyDirectory serves the directory with the key by which requests are signed that egress policies sign.

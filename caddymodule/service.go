@@ -16,7 +16,6 @@ import (
 	"github.com/gatehouse-edge/gatehouse/agentruntime"
 	"github.com/gatehouse-edge/gatehouse/agentruntime/cell/wire"
 	"github.com/gatehouse-edge/gatehouse/record"
-	"github.com/gatehouse-edge/gatehouse/record/chain"
 	"github.com/gatehouse-edge/gatehouse/record/toolcall"
 )
 
@@ -40,11 +39,8 @@ func (h *host) hop(method string) record.Hop {
 // call each other in a circle would never end, and where it would be too long. The error is a loopError.
 func (h *host) descend(method string, next record.Hop) ([]record.Hop, error) {
 	hops := append(slices.Clip(h.chain), h.hop(method))
-	if cycle := chain.Cycle(hops, next); cycle != "" {
-		return nil, loopError{&agentruntime.RemoteError{Name: "Error", Message: "the call would go in a circle: " + cycle}}
-	}
-	if depth := h.rel.edge.serving.Load().chains.depth; len(hops) > depth {
-		return nil, loopError{&agentruntime.RemoteError{Name: "Error", Message: fmt.Sprintf("the call would be more than %d deep: %s", depth, chain.Path(append(hops, next)))}}
+	if why := h.rel.edge.serving.Load().chains.objection(hops, next); why != "" {
+		return nil, loopError{&agentruntime.RemoteError{Name: "Error", Message: why}}
 	}
 	return hops, nil
 }

@@ -152,13 +152,18 @@ func (v *visit) deny(shadow bool, stage string, status int, format string, args 
 
 // subject is who the request comes from, for logs; empty for nobody.
 func (v *visit) subject() string {
-	switch {
-	case v.who != nil:
-		return v.who.Subject
-	case v.agent != nil:
-		return v.agent.Subject
+	if who := v.caller(); who != nil {
+		return who.Subject
 	}
 	return ""
+}
+
+// caller is who the request comes from, by a token or certificate before a signature; nil for nobody.
+func (v *visit) caller() *access.Identity {
+	if v.who != nil {
+		return v.who
+	}
+	return v.agent
 }
 
 // placeholder answers the placeholders under http.gatehouse.
@@ -221,10 +226,7 @@ func (v *visit) claim(name string) string {
 
 // access is the JSON of the code's ctx.access; nil for nobody.
 func (v *visit) access() []byte {
-	who := v.who
-	if who == nil {
-		who = v.agent
-	}
+	who := v.caller()
 	if who == nil {
 		return nil
 	}

@@ -49,16 +49,16 @@ type Namespace struct {
 	Bytes    int64  `json:"bytes"`
 }
 
-// Actor is one actor that stores something.
+// Actor is one actor that stores something, its SQL database included.
 type Actor struct {
 	ID      string     `json:"id"`
 	Name    string     `json:"name,omitempty"`
-	Entries int        `json:"entries"`
+	Entries int64      `json:"entries"`
 	Bytes   int64      `json:"bytes"`
 	Alarm   *time.Time `json:"alarm,omitempty"`
 }
 
-// ActorPage is a part of a namespace's actors. Next is empty at the end.
+// ActorPage is a part of a namespace's actors. Next is the id to go on after, empty at the end.
 type ActorPage struct {
 	Actors []Actor `json:"actors"`
 	Next   string  `json:"next,omitempty"`

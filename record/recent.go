@@ -26,6 +26,9 @@ const (
 	DefaultBytes = 64 << 20
 )
 
+// stamp is RFC 3339 with milliseconds.
+const stamp = "2006-01-02T15:04:05.000Z07:00"
+
 // NewRecent keeps up to so many entries, in about so many bytes; 0 for the defaults.
 func NewRecent(keep int, bytes int64) *Recent {
 	return &Recent{ring: make([]*Entry, cmp.Or(keep, DefaultKeep)), most: cmp.Or(bytes, DefaultBytes), byID: map[string]int64{}}
@@ -266,7 +269,7 @@ func (r *Recent) Refusals() []Refused {
 			if len(sum) >= 1000 {
 				return
 			}
-			x = &Refused{Stage: stage, Rule: rule, Agent: agent, Last: e.ID, At: e.Time.Format("2006-01-02T15:04:05.000Z07:00")}
+			x = &Refused{Stage: stage, Rule: rule, Agent: agent, Last: e.ID, At: e.Time.Format(stamp)}
 			sum[k] = x
 		}
 		x.Count++
@@ -358,7 +361,7 @@ func (r *Recent) Budgets() map[string]any {
 			if len(states) >= 500 {
 				return
 			}
-			s = &BudgetState{Kind: kind, Name: name, Limit: limit, Least: remaining, Remaining: remaining, At: e.Time.Format("2006-01-02T15:04:05.000Z07:00"), Last: e.ID}
+			s = &BudgetState{Kind: kind, Name: name, Limit: limit, Least: remaining, Remaining: remaining, At: e.Time.Format(stamp), Last: e.ID}
 			states[k] = s
 		}
 		s.Asked++
@@ -423,7 +426,7 @@ func (r *Recent) Versions() []Version {
 			continue
 		}
 		k := [2]string{e.Agent, e.Version}
-		at := e.Time.Format("2006-01-02T15:04:05.000Z07:00")
+		at := e.Time.Format(stamp)
 		v := sum[k]
 		if v == nil {
 			if len(sum) >= 500 {

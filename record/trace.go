@@ -20,7 +20,6 @@ type TraceItem struct {
 	WallTime                 float64          `json:"wallTime"`
 	Truncated                bool             `json:"truncated"`
 	ExecutionModel           string           `json:"executionModel"` // stateless, durableObject or workflow
-	Entrypoint               string           `json:"entrypoint,omitempty"`
 	DurableObjectID          string           `json:"durableObjectId,omitempty"`
 	// Record is the whole record, beyond Cloudflare's shape.
 	Record *Entry `json:"gatehouse"`
